@@ -1,0 +1,43 @@
+"""qwen_vl_checkpoint: a Qwen-VL fine-tuned by LLaMA-Factory straight from the Lance table."""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster_ray import RayResource
+
+from lance_assets.assets.common import PlatformParam, data_root, forced
+from lance_assets.compute.train import Places, fine_tune
+from lance_assets.errors import BadInput
+from lance_assets.preview.curve import curve_markdown
+from lance_assets.store.selection import latest_manifest
+
+
+@dg.asset(deps=["sft_dataset"], group_name="training", code_version="1", kinds={"ray", "pytorch", "huggingface"})
+def qwen_vl_checkpoint(
+    context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
+) -> dg.MaterializeResult:
+    """The tuned model, trained on exactly the rows of sft_dataset's manifest, which lies beside its weights."""
+    manifest = latest_manifest(data_root(platform))
+    if manifest is None:
+        raise BadInput("there is no training set yet: materialize sft_dataset first")
+    home = platform.home
+    places = Places(home.models, home.checkpoints)
+    recipe, run_id = platform.config().recipe, context.run.run_id
+    summary = fine_tune(manifest, recipe, places, run_id, context.log.info, forced(context))
+    curve = [(point["step"], point["loss"]) for point in summary["curve"]]
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(summary["path"]),
+            "base": summary["base"],
+            "rows": manifest["rows"]["train"],
+            "lance_tag": manifest["tag"],
+            "lance_version": manifest["version"],
+            "steps": summary["steps"],
+            "loss_first": summary["loss_first"],
+            "loss_last": summary["loss_last"],
+            "loss_curve": dg.MetadataValue.md(curve_markdown(curve, "training loss", "loss")),
+            "seconds": summary["seconds"],
+            "read": dg.MetadataValue.json(summary["reader"]),
+        },
+        data_version=dg.DataVersion(f"{manifest['sha256'][:16]}-{summary['recipe_sha256'][:16]}"),
+    )

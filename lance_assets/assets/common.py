@@ -1,0 +1,39 @@
+"""What every asset body needs and nothing else: partitions, tags, properties of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from lance_assets.partitions import PARTITIONS
+from lance_assets.settings import Platform
+from lance_assets.store.files import DataRoot
+
+#: One partition per batch; a cache of data/captions, refilled by the job discover_batches.
+BATCHES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
+
+#: Tag of a run that does its work although nothing is stale.
+FORCE_TAG = "lance_assets/force"
+
+PlatformParam = dg.ResourceParam[Platform]
+
+
+def data_root(platform: Platform) -> DataRoot:
+    return DataRoot(platform.home.data)
+
+
+def forced(context: dg.AssetExecutionContext) -> bool:
+    return context.run.tags.get(FORCE_TAG, "").lower() in ("1", "true", "yes")
+
+
+def properties(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Transaction properties: which run wrote a version."""
+    return {"lance_assets.run": context.run.run_id}
+
+
+def raise_failures(context: dg.AssetExecutionContext, failures: Iterable[tuple[str, str]]) -> None:
+    """Raises at the end of a body that went on after a failing batch, and names each one."""
+    named = [f"{what}: {why}" for what, why in failures]
+    if named:
+        raise dg.Failure(f"{len(named)} failed, the others are done: {'; '.join(named[:5])}", allow_retries=False)

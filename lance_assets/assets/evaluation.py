@@ -1,0 +1,38 @@
+"""evaluation: does the tuned model beat its base, and does it look at the picture?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_ray import RayResource
+
+from lance_assets.assets.checkpoint import qwen_vl_checkpoint
+from lance_assets.assets.common import PlatformParam, forced
+from lance_assets.compute.train import MANIFEST, Places, assess, latest_checkpoint
+from lance_assets.errors import BadInput
+
+ROWS = 40
+
+
+@dg.asset(deps=[qwen_vl_checkpoint], group_name="training", code_version="1", kinds={"ray", "pytorch"})
+def evaluation(
+    context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
+) -> dg.MaterializeResult:
+    """Held-out loss and text overlap, base against tuned, and facts read from the screen against a model that is shown
+    a blank image or another row's image."""
+    places = Places(platform.home.models, platform.home.checkpoints)
+    summary = latest_checkpoint(places)
+    if summary is None:
+        raise BadInput("there is no checkpoint yet: materialize qwen_vl_checkpoint first")
+    manifest = json.loads((Path(summary["path"]) / MANIFEST).read_text())
+    result = assess(manifest, summary, ROWS, context.log.info, forced(context))
+    context.log.info(result["verdict"])
+    return dg.MaterializeResult(metadata=_metadata(result))
+
+
+def _metadata(result: dict[str, Any]) -> dict[str, Any]:
+    scalars = {name: value for name, value in result.items() if isinstance(value, int | float | str)}
+    return {**scalars, "details": dg.MetadataValue.json(result)}

@@ -1,0 +1,82 @@
+"""image_dataset[batch]: the pictures of a batch, downloaded, checked and stored once in the Lance table."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import dagster as dg
+from dagster_ray import RayResource
+
+from lance_assets.assets.common import (
+    BATCHES,
+    PlatformParam,
+    data_root,
+    forced,
+    properties,
+    raise_failures,
+)
+from lance_assets.assets.raw_captions import raw_captions
+from lance_assets.assets.sources import source_of
+from lance_assets.compute.ingest import Ingested, Plan, ingest
+from lance_assets.compute.preview import sample_sheet
+from lance_assets.ingest.limits import Limits
+from lance_assets.partitions import Batch
+from lance_assets.settings import Platform
+from lance_assets.store.metadata import write_metadata
+from lance_assets.store.schema import IMAGES
+
+
+@dg.asset(
+    deps=[raw_captions],
+    partitions_def=BATCHES,
+    group_name="ingest",
+    code_version="1",
+    kinds={"ray", "lance"},
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata={"dagster/column_schema": IMAGES},
+)
+def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource) -> None:
+    """Images with captions as conversations, one row per picture, one atomic commit per batch.
+
+    Downloads over Ray Data with retries and limits; what cannot be stored goes to the rejects with a typed reason.
+    Running a batch again whose rows did not change does nothing.
+    """
+    failures: list[tuple[str, str]] = []
+    for source_id, keys in groupby(context.partition_keys, key=lambda key: Batch.parse(key).source):
+        source = source_of(platform, source_id)
+        plan = Plan(data_root(platform), _limits(platform, source.allow_hosts), platform.config().limits.threads)
+        with source.serving():
+            for done in ingest(plan, list(keys), properties(context), context.log.info, forced(context)):
+                if done.failure:
+                    failures.append((done.batch, done.failure))
+                else:
+                    _describe(context, platform, done)
+    if len(failures) < len(context.partition_keys):
+        write_metadata(data_root(platform), "image_dataset")
+    raise_failures(context, failures)
+
+
+def _limits(platform: Platform, own_hosts: frozenset[str]) -> Limits:
+    config = platform.config()
+    named = {name: value for name, value in config.limits.model_dump(exclude={"threads"}).items() if value is not None}
+    return Limits(**named, allow_hosts=own_hosts | frozenset(config.allow_hosts))
+
+
+def _describe(context: dg.AssetExecutionContext, platform: Platform, done: Ingested) -> None:
+    root = data_root(platform)
+    context.add_asset_metadata(
+        {
+            "rows_asked": done.asked,
+            "rows_stored": done.stored,
+            "rows_rejected": sum(done.rejected.values()),
+            **{f"rejected_{reason}": count for reason, count in done.rejected.items()},
+            "dagster/partition_row_count": done.stored,
+            "lance_version": done.version,
+            "new": done.changed,
+            "images_per_second": round(done.stored / done.seconds, 1) if done.seconds else 0.0,
+            "megabytes": round(done.bytes / 1e6, 2),
+            "samples": dg.MetadataValue.md(sample_sheet(root, done.batch)),
+            "dagster/uri": root.images,
+        },
+        partition_key=done.batch,
+    )

@@ -1,0 +1,47 @@
+"""raw_captions[batch]: what the source says about each picture."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from lance_assets.assets.common import BATCHES, PlatformParam, data_root, raise_failures
+from lance_assets.assets.sources import source_of
+from lance_assets.compute.captions import collect
+from lance_assets.partitions import Batch
+from lance_assets.store.schema import CAPTIONS
+
+
+@dg.asset(
+    partitions_def=BATCHES,
+    group_name="ingest",
+    code_version="1",
+    kinds={"parquet", "modelscope"},
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata={"dagster/column_schema": CAPTIONS},
+)
+def raw_captions(context: dg.AssetExecutionContext, platform: PlatformParam) -> None:
+    """Image URL and caption of every row of a batch, as the source gives them, parsed and marked.
+
+    A missing caption gets the default description and `caption_missing`; a row without URL or that cannot be read
+    keeps its place with a `problem` and ends in the rejects.
+    """
+    failures: list[tuple[str, str]] = []
+    for key in context.partition_keys:
+        try:
+            table = collect(data_root(platform), source_of(platform, Batch.parse(key).source), key)
+        except Exception as error:  # one batch never stops the others; all are named at the end
+            failures.append((key, str(error)))
+            continue
+        context.log.info(f"{key}: {table.num_rows} captions")
+        context.add_asset_metadata(
+            {
+                "rows": table.num_rows,
+                "dagster/partition_row_count": table.num_rows,
+                "captions_missing": table["caption_missing"].to_pylist().count(True),
+                "problems": table.num_rows - table["problem"].null_count,
+                "example": table["caption"][0].as_py()[:300] if table.num_rows else "",
+                "dagster/uri": str(data_root(platform).captions / f"{key}.parquet"),
+            },
+            partition_key=key,
+        )
+    raise_failures(context, failures)

@@ -1,0 +1,152 @@
+"""score/<name>[batch]: one asset per score column, and the model that one of them learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import dagster as dg
+from dagster_ray import RayResource
+
+from lance_assets.assets.common import BATCHES, PlatformParam, data_root, forced, raise_failures
+from lance_assets.assets.image_dataset import image_dataset
+from lance_assets.compute.label import Labelled, batch_values, column_of, label
+from lance_assets.compute.preview import extremes_sheet
+from lance_assets.compute.registry import active_scorers, fit, with_model
+from lance_assets.compute.serve import served
+from lance_assets.preview.histogram import histogram_markdown
+from lance_assets.preview.numbers import score_numbers
+from lance_assets.scoring.api import Scorer
+from lance_assets.settings import Platform
+from lance_assets.store.files import DataRoot
+
+
+def score_key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["score", name])
+
+
+def platform_scorers(platform: Platform) -> dict[str, Scorer]:
+    """The scorers that platform.yaml asks for, with the model fitted last."""
+    config = platform.config()
+    return active_scorers(config.scorer_names(), config.scorer_configs(), platform.home.models)
+
+
+def score_spec(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetSpec:
+    """The asset of one column; its code version is the scorer's declared version and nothing else."""
+    return dg.AssetSpec(
+        score_key(scorer.name),
+        deps=deps,
+        group_name="scores",
+        code_version=scorer.version,
+        kinds={"ray", "lance"},
+        description=scorer.description,
+        partitions_def=BATCHES,
+        metadata={"column": column_of(scorer.name), "reads": ", ".join(scorer.fields), "scale": scorer.unit},
+    )
+
+
+def light_scores(scorers: Mapping[str, Scorer]) -> dg.AssetsDefinition:
+    """All scorers that run inside the label tasks: asked together they share one pass, asked alone they run alone."""
+
+    @dg.multi_asset(
+        name="light_scores",
+        specs=[score_spec(scorer, [image_dataset.key]) for scorer in scorers.values()],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def body(
+        context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
+    ) -> Iterable[dg.MaterializeResult]:
+        now = platform_scorers(platform)
+        chosen = {name: now[name] for name in scorers if score_key(name) in context.selected_asset_keys}
+        results = label(
+            data_root(platform),
+            context.partition_keys,
+            chosen,
+            context.run.run_id,
+            context.log.info,
+            force=forced(context),
+        )
+        yield from _finish(context, data_root(platform), chosen, results)
+
+    return body
+
+
+def served_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
+    """A scorer whose model is held by Ray Serve; an op of its own, so that pools can bound it."""
+
+    @dg.multi_asset(
+        name=f"{scorer.name}_score",
+        specs=[score_spec(scorer, [image_dataset.key, *deps])],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def body(
+        context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
+    ) -> Iterable[dg.MaterializeResult]:
+        now = platform_scorers(platform)[scorer.name]
+        run_id, root = context.run.run_id, data_root(platform)
+        models = platform.home.models
+        with_model(now, models)
+        with served(now, models, run_id) as call:
+            results = list(
+                label(root, context.partition_keys, {now.name: now}, run_id, context.log.info, call, forced(context))
+            )
+        yield from _finish(context, root, {now.name: now}, results)
+
+    return body
+
+
+def _finish(
+    context: dg.AssetExecutionContext, root: DataRoot, scorers: Mapping[str, Scorer], results: Iterable[Labelled]
+) -> Iterable[dg.MaterializeResult]:
+    """One materialization per column that no batch failed for; the failed ones are raised at the end, by name."""
+    failures: list[tuple[str, str]] = []
+    failed: set[str] = set()
+    for done in results:
+        if done.failure:
+            failed.add(done.scorer)
+            failures.append((f"score/{done.scorer} of {done.batch}", done.failure))
+        else:
+            _describe(context, root, done)
+    for name in scorers:
+        if name not in failed:
+            yield dg.MaterializeResult(asset_key=score_key(name))
+    raise_failures(context, failures)
+
+
+def _describe(context: dg.AssetExecutionContext, root: DataRoot, done: Labelled) -> None:
+    stored = batch_values(root, done.batch, done.scorer)
+    numbers = score_numbers(stored["values"], stored["states"])
+    context.add_asset_metadata(
+        {
+            **numbers,
+            "dagster/partition_row_count": numbers["rows"],
+            "scorer_calls": done.calls,
+            "why": ", ".join(done.reasons) or "up to date",
+            "lance_version": done.version,
+            "histogram": dg.MetadataValue.md(histogram_markdown(stored["values"])),
+            "lowest_and_highest": dg.MetadataValue.md(extremes_sheet(root, done.batch, done.scorer)),
+        },
+        asset_key=score_key(done.scorer),
+        partition_key=done.batch,
+    )
+
+
+@dg.asset(deps=[image_dataset], group_name="scores", code_version="1", kinds={"ray", "numpy"})
+def alignment_model(
+    context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
+) -> dg.MaterializeResult:
+    """What pictures and captions of this table have in common, learnt from the table itself.
+
+    Fitted when materialized and only then: a new model makes every alignment score stale.
+    """
+    fitted = fit(data_root(platform), platform.home.models)
+    context.log.info(f"fitted on {fitted['rows']} rows: {fitted['metrics']}")
+    return dg.MaterializeResult(
+        metadata={
+            "rows": fitted["rows"],
+            "lance_version": fitted["lance_version"],
+            "path": dg.MetadataValue.path(fitted["folder"]),
+            **{name: value for name, value in fitted["metrics"].items() if isinstance(value, int | float)},
+        },
+        data_version=dg.DataVersion(fitted["model_digest"]),
+    )

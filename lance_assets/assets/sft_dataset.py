@@ -1,0 +1,44 @@
+"""sft_dataset: which rows train and which are held out, pinned by a Lance tag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from lance_assets.assets.common import PlatformParam, data_root
+from lance_assets.assets.scores import platform_scorers
+from lance_assets.store.selection import manifest_path, pin
+
+
+def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
+    """The asset, depending on every score column (a filter may name any of them)."""
+
+    @dg.asset(deps=deps, group_name="training", code_version="1", kinds={"lance"})
+    def sft_dataset(context: dg.AssetExecutionContext, platform: PlatformParam) -> dg.MaterializeResult:
+        """The training set as a manifest: Lance version and tag, filter, split by image digest, hash of the rows.
+
+        Nothing is copied. The same selection gives the same manifest, so training is not repeated for nothing.
+        """
+        root, sft = data_root(platform), platform.config().sft
+        scorers = {
+            name: {"version": scorer.version, "config_hash": scorer.config_hash()}
+            for name, scorer in platform_scorers(platform).items()
+        }
+        manifest = pin(root, sft.filter, sft.split, scorers)
+        context.log.info(f"{manifest['rows']['train']} rows to train on, {manifest['rows']['test']} held out")
+        return dg.MaterializeResult(
+            metadata={
+                "rows": manifest["rows"]["train"] + manifest["rows"]["test"],
+                "rows_train": manifest["rows"]["train"],
+                "rows_test": manifest["rows"]["test"],
+                "filter": str(sft.filter),
+                "lance_version": manifest["version"],
+                "lance_tag": manifest["tag"],
+                "row_ids_sha256": dg.MetadataValue.json(manifest["row_ids_sha256"]),
+                "manifest": dg.MetadataValue.path(str(manifest_path(root, manifest["tag"]))),
+            },
+            data_version=dg.DataVersion(manifest["sha256"]),
+        )
+
+    return sft_dataset

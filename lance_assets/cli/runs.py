@@ -1,0 +1,133 @@
+"""Real Dagster runs from the command line: on the home's instance, visible and re-executable in the UI."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+import dagster as dg
+import psutil
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+from lance_assets.settings import HOME_VARIABLE, Home
+
+MODULE = "lance_assets.definitions"
+LOCATION = "lance_assets"  # as in workspace.yaml
+PID_TAG = "lance_assets/process"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
+
+
+def open_instance(home: Home) -> dg.DagsterInstance:
+    """The home's instance; its dagster.yaml is written the first time. Sets DAGSTER_HOME and LANCE_ASSETS_HOME, which
+    lance_assets.definitions reads when it is imported."""
+    os.environ[HOME_VARIABLE] = str(home.root)
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    write_dagster_yaml(home.dagster)
+    return dg.DagsterInstance.get()
+
+
+def write_dagster_yaml(folder: Path) -> None:
+    target = folder / "dagster.yaml"
+    if not target.exists():
+        target.write_text(resources.files("lance_assets.deploy").joinpath("dagster.yaml").read_text())
+
+
+def execute(
+    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], keys: tuple[str, str] | None, tags: dict[str, str]
+) -> dg.DagsterRun:
+    """Materializes assets, for the range of partitions `keys` (first, last) if given, in this process; returns the
+    finished run, successful or not."""
+    ends = {} if keys is None else {RANGE_START: keys[0], RANGE_END: keys[1]}
+    if keys and keys[0] == keys[1]:
+        ends = {PARTITION: keys[0]}
+    job = ReconstructableJob(_repository(), IMPLICIT_ASSET_JOB_NAME)
+    selection = set(assets)
+    run = instance.create_run_for_job(
+        job.get_definition(),
+        asset_selection=selection,
+        tags={**tags, **ends, PID_TAG: _process_tag()},
+        remote_job_origin=_origin(),
+        job_code_origin=job.get_python_origin(),
+    )
+    subset = job.get_subset(asset_selection=frozenset(selection))
+    execute_run(subset, run, instance, raise_on_error=False)
+    finished = instance.get_run_by_id(run.run_id)
+    if finished is None:
+        raise RuntimeError(f"run {run.run_id} vanished from the instance")
+    return finished
+
+
+def failures(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """`step: first line of the error` for each step that failed in a run."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    lines = []
+    for record in records:
+        event = record.event_log_entry.get_dagster_event()
+        data = event.step_failure_data
+        lines.append(f"{event.step_key}: {_cause(data.user_failure_data, data.error)}")
+    return lines
+
+
+def reap(instance: dg.DagsterInstance) -> list[str]:
+    """Fails runs that a command line started and whose process is dead, and frees their pool slots; returns their ids.
+
+    Dagster's run monitoring does not notice them: a kill -9 leaves them STARTED with their slots for ever.
+    """
+    dead: list[str] = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES))):
+        tag = run.tags.get(PID_TAG)
+        if tag and not _alive(tag):
+            instance.report_run_failed(run, "the process of this run died")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            dead.append(run.run_id)
+    return dead
+
+
+def _cause(failure: object, error: object) -> str:
+    description = getattr(failure, "description", None)
+    if description:
+        return str(description)
+    while getattr(error, "cause", None) is not None:
+        error = error.cause  # pyright: ignore[reportAttributeAccessIssue]
+    return str(getattr(error, "message", error)).strip().splitlines()[0]
+
+
+def _process_tag() -> str:
+    """Pid and start time: a pid alone may be somebody else's by now."""
+    me = psutil.Process()
+    return f"{me.pid}-{int(me.create_time())}"
+
+
+def _alive(tag: str) -> bool:
+    pid, _, started = tag.partition("-")
+    try:
+        return int(psutil.Process(int(pid)).create_time()) == int(started)
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+
+
+def _loadable() -> LoadableTargetOrigin:
+    return LoadableTargetOrigin(executable_path=sys.executable, module_name=MODULE)
+
+
+def _origin() -> RemoteJobOrigin:
+    """Says to the UI which code location can run this again."""
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(_loadable(), LOCATION)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), IMPLICIT_ASSET_JOB_NAME)
+
+
+def _repository() -> ReconstructableRepository:
+    return ReconstructableRepository.for_module(MODULE, "defs")

@@ -1,0 +1,74 @@
+"""`lance-assets status`: batches, stale cells, queue, last failures."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from typing import Any
+
+from lance_assets.errors import BadInput
+from lance_assets.settings import Home, Platform
+
+
+def main(flags: Namespace) -> int:
+    """Raises BadInput where there is no platform."""
+    home = Home.find(flags.home)
+    if not home.dagster.exists():
+        raise BadInput(f"there is no platform at {home.root} yet: lance-assets demo --home {home.root} makes one")
+    found = read(Platform(home))
+    print(json.dumps(found, ensure_ascii=False) if flags.json else "\n".join(words(found)))
+    return 0
+
+
+def read(platform: Platform) -> dict[str, Any]:
+    """What is stored, what is stale and why, what Dagster is doing and what failed last."""
+    import dagster as dg
+
+    from lance_assets.assets.scores import platform_scorers
+    from lance_assets.cli.runs import failures, open_instance
+    from lance_assets.cli.work import known_batches, pending
+    from lance_assets.compute.label import identity_of
+    from lance_assets.store.files import DataRoot
+    from lance_assets.store.rejects import read_rejects, reasons
+    from lance_assets.store.staleness import all_stale_cells
+    from lance_assets.store.table import exists, open_images
+
+    root = DataRoot(platform.home.data)
+    identities = [identity_of(scorer) for scorer in platform_scorers(platform).values()]
+    dataset = open_images(root) if exists(root) else None
+    cells = all_stale_cells(root, dataset, identities) if dataset else {}
+    stale: dict[str, dict[str, int]] = {identity.scorer: {} for identity in identities}
+    for one in (cell for found in cells.values() for cell in found):
+        counts = stale[one.column.removeprefix("score_")]
+        counts[one.reason] = counts.get(one.reason, 0) + one.rows
+    with open_instance(platform.home) as instance:
+        keys = known_batches(platform, instance)
+        waiting = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+        failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=5)
+        return {
+            "home": str(platform.home.root),
+            "batches": {"known": len(keys), "pending": pending(platform, keys)},
+            "rows": {"stored": dataset.count_rows() if dataset else 0, "rejected": reasons(read_rejects(root))},
+            "stale": stale,
+            "queue": {
+                "queued": instance.get_runs_count(dg.RunsFilter(statuses=waiting)),
+                "running": instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])),
+            },
+            "last_failures": [{"run_id": run.run_id, "steps": failures(instance, run.run_id)} for run in failed],
+        }
+
+
+def words(found: dict[str, Any]) -> list[str]:
+    batches, rows = found["batches"], found["rows"]
+    rejected = ", ".join(f"{reason} {count}" for reason, count in rows["rejected"].items()) or "none"
+    lines = [
+        f"home      {found['home']}",
+        f"batches   {batches['known']} known, {len(batches['pending'])} with something to do",
+        f"rows      {rows['stored']} stored; rejected: {rejected}",
+    ]
+    for scorer, why in found["stale"].items():
+        lines.append(f"stale     {scorer}: {', '.join(f'{count} {reason}' for reason, count in why.items()) or 'none'}")
+    lines.append(f"queue     {found['queue']['queued']} queued, {found['queue']['running']} running")
+    for failure in found["last_failures"]:
+        lines += [f"failed    {failure['run_id'][:8]} {step}" for step in failure["steps"] or ["(no step failed)"]]
+    return lines

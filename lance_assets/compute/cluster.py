@@ -1,0 +1,113 @@
+"""The Ray resource: a small private cluster on loopback, or a join of one that lives elsewhere.
+
+Assets annotate dagster-ray's RayResource, so that its KubeRay backends can take this one's place.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+import dagster as dg
+from dagster_ray import RayResource
+from pydantic import Field
+
+from lance_assets.errors import BadInput
+
+LOOPBACK = "127.0.0.1"
+NAMESPACE = "lance_assets"
+
+#: Ray's own defaults listen on every interface, with no token, and report usage. Set before Ray starts.
+SAFE_ENVIRONMENT = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # without it 127.0.0.1 is silently resolved to the host's address
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+#: Images never travel through the object store (only captions, scores and Serve requests), so it can be small.
+OBJECT_STORE_BYTES = 512 * 1024**2
+JOIN_SECONDS = 5.0
+
+
+def secure_environment() -> None:
+    """Applies SAFE_ENVIRONMENT, leaving what the user set. Call before `import ray`."""
+    for name, value in SAFE_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+class RayCluster(RayResource):
+    """`address` None = a private cluster that ends with the run; host:port or ray://host:port = join, then leave."""
+
+    address: str | None = Field(default=None, description="host:port or ray://host:port of a cluster to join")
+    num_cpus: int = Field(default=2, description="size of the private cluster; never sent when joining")
+
+    @property
+    def host(self) -> str:
+        return LOOPBACK
+
+    @property
+    def name(self) -> str:
+        return f"Ray at {self.address}" if self.address else "private Ray"
+
+    @property
+    def created(self) -> bool:
+        return True
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    def connect(self, context: Any) -> Any:
+        """Raises BadInput when the address to join does not answer within 5 seconds."""
+        secure_environment()
+        if self.address:
+            _probe(self.address)
+        import ray
+
+        own: dict[str, Any] = {}
+        if not self.address:
+            own = {
+                "num_cpus": self.num_cpus,
+                "include_dashboard": False,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "_node_ip_address": LOOPBACK,
+            }
+        self._context = ray.init(
+            self.address or "local",
+            namespace=NAMESPACE,
+            ignore_reinit_error=True,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            **{**own, **self.ray_init_options},
+        )
+        _quiet_ray_data()
+        return self._context
+
+    def on_connect(self, context: dg.InitResourceContext) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if context.log:
+            context.log.info(f"connected to {self.display_name}")
+
+    def on_cleanup(self, context: Any, *, deleted: bool) -> None:
+        context.log.info(f"left {self.display_name}")
+
+
+def _probe(address: str) -> None:
+    """A client that waits for a dead head waits for minutes: knock first."""
+    host, _, port = address.removeprefix("ray://").partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=JOIN_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"no Ray answers at {address} (ray.address): {error}") from error
+
+
+def _quiet_ray_data() -> None:
+    """Progress belongs into the run log, in our words."""
+    import ray.data
+
+    settings = ray.data.DataContext.get_current()
+    settings.enable_progress_bars = False
+    settings.print_on_execution_start = False

@@ -1,0 +1,95 @@
+"""One Ray head on loopback that runs can join; ended by its recorded pid, never by `ray stop`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from lance_assets.compute.cluster import LOOPBACK, OBJECT_STORE_BYTES, secure_environment
+from lance_assets.errors import BadInput
+
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Head:
+    """A running head. `pid` is that of `ray start --block`, whose children end with it."""
+
+    pid: int
+    address: str
+
+
+def find_head(record: Path) -> Head | None:
+    """The head that the file records, if it still lives."""
+    if not record.exists():
+        return None
+    said = json.loads(record.read_text())
+    try:
+        alive = psutil.Process(said["pid"]).create_time() == said["started"]
+    except psutil.NoSuchProcess:
+        alive = False
+    return Head(said["pid"], said["address"]) if alive else None
+
+
+def start_head(record: Path, num_cpus: int, log: Path) -> Head:
+    """Starts a head, or gives the one that runs already. Raises BadInput when it does not come up in a minute."""
+    if head := find_head(record):
+        return head
+    secure_environment()
+    address = f"{LOOPBACK}:{_free_port()}"
+    command = [
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
+        *("--node-ip-address", LOOPBACK, "--port", address.rpartition(":")[2], "--num-cpus", str(num_cpus)),
+        *("--include-dashboard", "false", "--object-store-memory", str(OBJECT_STORE_BYTES)),
+        *("--ray-client-server-port", str(_free_port())),
+        *("--min-worker-port", "20000", "--max-worker-port", "29999"),
+    ]
+    with log.open("ab") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise BadInput(f"the Ray head did not come up at {address}; see {log}")
+        time.sleep(0.2)
+    started = psutil.Process(process.pid).create_time()
+    record.write_text(json.dumps({"pid": process.pid, "started": started, "address": address}))
+    return Head(process.pid, address)
+
+
+def stop_head(record: Path) -> bool:
+    """Ends the recorded head and its children; False where none was running."""
+    head = find_head(record)
+    if head is not None:
+        process = psutil.Process(head.pid)
+        children = process.children(recursive=True)
+        os.kill(head.pid, signal.SIGTERM)
+        _, alive = psutil.wait_procs([process, *children], timeout=15)
+        for one in alive:
+            one.kill()
+    record.unlink(missing_ok=True)
+    return head is not None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return probe.getsockname()[1]
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True

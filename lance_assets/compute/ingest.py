@@ -1,0 +1,181 @@
+"""image_dataset: captions -> download and decode actors -> Lance fragments -> one commit per batch, over Ray Data.
+
+An actor streams what it downloads straight into its fragment: image bytes never travel through Ray, and memory is one
+chunk of rows whatever the size of the batch.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import ray.data
+
+from lance_assets.ingest.batch import store_rows
+from lance_assets.ingest.conversation import messages
+from lance_assets.ingest.fetch import Fetcher
+from lance_assets.ingest.limits import Limits
+from lance_assets.store.batches import replace_batch, stored_rows, write_fragment
+from lance_assets.store.captions import read_captions
+from lance_assets.store.files import DataRoot, claim
+from lance_assets.store.rejects import read_rejects, reasons, replace_rejects
+from lance_assets.store.schema import REJECTS
+from lance_assets.store.table import ensure_images, exists, open_images
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an actor needs to know; small and picklable."""
+
+    root: DataRoot
+    limits: Limits
+    threads: int
+
+
+@dataclass
+class Ingested:
+    """What became of one batch. `changed` is False where its rows were stored already. Seconds are wall time."""
+
+    batch: str
+    asked: int
+    stored: int
+    rejected: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+    seconds: float = 0.0
+    version: int = 0
+    changed: bool = True
+    failure: str | None = None
+
+
+def rows_per_fragment(rows: int) -> int:
+    """Some four fragments a batch, so that labelling it runs in parallel, but none needlessly small."""
+    return max(150, -(-rows // 4))
+
+
+class FragmentWriter:
+    """Ray Data actor: one block of captions in, one row about the fragment that it became out."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.fetcher = Fetcher(plan.limits)
+
+    def __call__(self, captions: pa.Table) -> pa.Table:
+        batch = captions["batch"][0].as_py()
+        rejects: list[pa.Table] = [REJECTS.empty_table()]
+        size = 0
+
+        def stored() -> Iterator[pa.RecordBatch]:
+            nonlocal size
+            rows = store_rows(captions.drop_columns("batch"), batch, self.fetcher, threads=self.plan.threads)
+            for good, bad in rows:
+                rejects.append(bad)
+                size += good["image"].nbytes
+                if good.num_rows:
+                    yield good
+
+        fragments = write_fragment(self.plan.root, stored())
+        refused = pa.concat_tables(rejects)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, REJECTS) as writer:
+            writer.write_table(refused)
+        done = {
+            "batch": batch,
+            "rows": captions.num_rows,
+            "stored": captions.num_rows - refused.num_rows,
+            "bytes": size,
+            "fragments": json.dumps(fragments),
+            "rejects": sink.getvalue().to_pybytes(),
+        }
+        return pa.Table.from_pylist([done])
+
+
+def ingest(
+    plan: Plan, batches: Sequence[str], properties: dict[str, str], report: Report, force: bool = False
+) -> Iterator[Ingested]:
+    """Stores the batches one after the other and yields each once it is committed, or with `failure` set: a batch that
+    fails does not stop the others. One whose rows are stored or rejected already is left alone, unless forced."""
+    ensure_images(plan.root)
+    for batch in batches:
+        try:
+            yield _store_batch(plan, batch, properties, report, force)
+        except Exception as error:  # the caller raises at the end and names every batch that failed
+            report(f"{batch}: {type(error).__name__}: {error}")
+            yield Ingested(batch, 0, 0, failure=f"{type(error).__name__}: {error}")
+
+
+def _store_batch(plan: Plan, batch: str, properties: dict[str, str], report: Report, force: bool) -> Ingested:
+    with claim(plan.root, batch):
+        captions = read_captions(plan.root, batch)
+        if not force and (done := _already(plan.root, batch, captions)):
+            report(f"{batch}: its {done.asked} rows did not change, nothing to do")
+            return done
+        return _ingest_batch(plan, batch, captions, properties, report)
+
+
+def _ingest_batch(plan: Plan, batch: str, captions: pa.Table, properties: dict[str, str], report: Report) -> Ingested:
+    started = time.monotonic()
+    done = Ingested(batch, captions.num_rows, 0)
+    fragments: list[str] = []
+    rejects: list[pa.Table] = []
+    for part in _run(plan, batch, captions):
+        fragments += json.loads(part["fragments"])
+        rejects.append(pa.ipc.open_stream(part["rejects"]).read_all())
+        done.stored += part["stored"]
+        done.bytes += part["bytes"]
+        done.seconds = time.monotonic() - started
+        seen = done.stored + sum(table.num_rows for table in rejects)
+        report(f"{batch}: {seen}/{done.asked} rows, {seen / done.seconds:.0f} rows/s, {done.bytes / 1e6:.1f} MB")
+    refused = pa.concat_tables(rejects)
+    done.rejected = reasons(refused)
+    # Rejects first: should we die in between, a rerun replaces them; the commit is what makes the batch done.
+    replace_rejects(plan.root, batch, refused)
+    done.version = replace_batch(plan.root, batch, fragments, properties).version
+    done.seconds = time.monotonic() - started
+    return done
+
+
+def _run(plan: Plan, batch: str, captions: pa.Table) -> Iterator[dict[str, Any]]:
+    """One Ray Data pipeline over the slices of a batch; parts arrive as they are done, each written in row order."""
+    tagged = captions.append_column("batch", pa.array([batch] * captions.num_rows))
+    size = rows_per_fragment(captions.num_rows)
+    slices = [tagged.slice(start, size).combine_chunks() for start in range(0, tagged.num_rows, size)]
+    actors = max(1, min(len(slices), int(ray.cluster_resources().get("CPU", 1))))
+    pipeline = ray.data.from_arrow(slices).map_batches(
+        FragmentWriter,
+        fn_constructor_args=(plan,),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        num_cpus=1,
+    )
+    pipeline.context.execution_options.preserve_order = True  # fragments in row order: reruns give the same table
+    yield from pipeline.iter_rows()
+
+
+def _already(root: DataRoot, batch: str, captions: pa.Table) -> Ingested | None:
+    """The batch as it stands, where every caption row is stored unchanged or rejected."""
+    if not exists(root):
+        return None
+    dataset = open_images(root)
+    stored = stored_rows(dataset, batch).to_pylist()
+    rejects = read_rejects(root, batch)
+    refused = set(rejects["id"].to_pylist())
+    wanted = {row["id"]: row for row in captions.to_pylist()}
+    if not stored and not refused:
+        return None
+    same = all(
+        (row := wanted.get(old["id"])) is not None
+        and row["image_url"] == old["image_url"]
+        and messages(row["caption"]) == old["messages"]
+        for old in stored
+    )
+    if not same or {old["id"] for old in stored} | refused != set(wanted):
+        return None
+    counts = reasons(rejects)
+    return Ingested(batch, len(wanted), len(stored), counts, version=dataset.version, changed=False)

@@ -1,0 +1,163 @@
+"""Training and evaluation as Ray tasks: a fresh process each, with LLaMA-Factory taught to read Lance by a hook."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from lance_assets.store.files import DataRoot, claim, write_json
+from lance_assets.store.table import open_images
+from lance_assets.training.evaluate import evaluate
+from lance_assets.training.launch import PROGRESS_FILE, prepare, task_environment, train
+from lance_assets.training.recipe import load_recipe
+from lance_assets.training.tiny import build_tiny
+
+Report = Callable[[str], None]
+
+#: Beside the weights: what a checkpoint was made of. Its presence says that training ended.
+SUMMARY = "lance_assets.json"
+MANIFEST = "manifest.json"
+EVALUATION = "evaluation.json"
+LATEST = "latest.json"
+
+#: As `model_name_or_path` in a recipe: the tiny Qwen2.5-VL that is built here.
+TINY = "tiny"
+TINY_CAPTIONS = 500
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where models and checkpoints of a home lie."""
+
+    models: Path
+    checkpoints: Path
+
+
+def fine_tune(
+    manifest: dict[str, Any], recipe_name: str, places: Places, run_id: str, report: Report, force: bool = False
+) -> dict[str, Any]:
+    """Trains on the rows of the manifest and returns the checkpoint's summary, also stored beside its weights.
+
+    The folder is named by manifest and recipe: the same rows and recipe are not trained on twice, unless forced.
+    Raises BadInput for an unusable recipe.
+    """
+    recipe = load_recipe(recipe_name)
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    out = places.checkpoints / f"{manifest['tag']}-{digest[:8]}"
+    with claim(DataRoot(places.checkpoints), out.name):
+        summary = None if force else read_summary(out / "model")
+        if summary is None:
+            summary = _train_anew(manifest, recipe, digest, places, out, run_id, report)
+        else:
+            report(f"{out.name} exists: same rows, same recipe")
+        write_json(places.checkpoints / LATEST, summary)
+    return summary
+
+
+def _train_anew(
+    manifest: dict[str, Any],
+    recipe: dict[str, Any],
+    digest: str,
+    places: Places,
+    out: Path,
+    run_id: str,
+    report: Report,
+) -> dict[str, Any]:
+    shutil.rmtree(out, ignore_errors=True)
+    base = base_model(recipe, manifest, places.models, report)
+    arguments = prepare(manifest, recipe, Path(base), out)
+    report(f"training on {manifest['rows']['train']} rows of {manifest['tag']} (Lance version {manifest['version']})")
+    trained = _watched(_task(train, arguments), out / "model" / PROGRESS_FILE, report)
+    summary = {
+        "path": trained.pop("checkpoint"),
+        "base": str(base),
+        "manifest_sha256": manifest["sha256"],
+        "tag": manifest["tag"],
+        "recipe_sha256": digest,
+        "run_id": run_id,
+        **trained,
+    }
+    write_json(out / "model" / MANIFEST, manifest)
+    write_json(out / "model" / "recipe.json", recipe)
+    write_json(out / "model" / SUMMARY, summary)
+    return summary
+
+
+def assess(
+    manifest: dict[str, Any], summary: dict[str, Any], limit: int, report: Report, force: bool = False
+) -> dict[str, Any]:
+    """Evaluates the tuned checkpoint against its base on held-out rows; stored beside the weights."""
+    tuned = Path(summary["path"])
+    if not force and (done := evaluation_of(summary)):
+        report(f"{tuned.parent.name} is evaluated already")
+        return done
+    report(f"evaluating on {min(limit, manifest['rows']['test'])} of {manifest['rows']['test']} held-out rows")
+    result: dict[str, Any] = ray.get(_task(evaluate, manifest, Path(summary["base"]), tuned, limit, 0))
+    write_json(tuned / EVALUATION, result)
+    return result
+
+
+def read_summary(checkpoint: Path) -> dict[str, Any] | None:
+    """The summary of a finished checkpoint; None where training never ended."""
+    path = checkpoint / SUMMARY
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def latest_checkpoint(places: Places) -> dict[str, Any] | None:
+    """The summary of the checkpoint that was materialized last; None before the first."""
+    path = places.checkpoints / LATEST
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def evaluation_of(summary: dict[str, Any]) -> dict[str, Any] | None:
+    """What the evaluation of a checkpoint said; None before it."""
+    path = Path(summary["path"]) / EVALUATION
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def base_model(recipe: dict[str, Any], manifest: dict[str, Any], models: Path, report: Report) -> str:
+    """The model that the recipe starts from; `tiny` is built here once, its tokenizer from the training captions."""
+    name = recipe["model_name_or_path"]
+    if name != TINY:
+        return name
+    folder = models / TINY
+    with claim(DataRoot(models), TINY):
+        if not (folder / "config.json").exists():
+            report("building the tiny Qwen2.5-VL")
+            ray.get(_task(build_tiny, folder, _captions(manifest)))
+    return str(folder)
+
+
+def _captions(manifest: dict[str, Any]) -> Sequence[str]:
+    dataset = open_images(DataRoot(Path(manifest["uri"]).parent), manifest["tag"])
+    rows = dataset.to_table(columns=["id", "messages"], filter=manifest["train"]).sort_by("id")
+    return [messages[-1]["content"] for messages in rows["messages"].slice(0, TINY_CAPTIONS).to_pylist()]
+
+
+def _task(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Starts a Ray task in a process of its own: torch and the hook stay out of the label workers."""
+    cpus = int(ray.cluster_resources().get("CPU", 1))
+    gpus = min(1, int(ray.cluster_resources().get("GPU", 0)))
+    task = ray.remote(num_cpus=cpus if not gpus else 1, num_gpus=gpus, max_calls=1, max_retries=0)(function)
+    environment = {**task_environment(), "OMP_NUM_THREADS": str(cpus)}
+    return task.options(runtime_env={"env_vars": environment}).remote(*arguments)
+
+
+def _watched(future: Any, log: Path, report: Report) -> Any:
+    """Waits for training and repeats LLaMA-Factory's own log, the newest line at a time."""
+    told = ""
+    while not ray.wait([future], timeout=5)[0]:
+        lines = log.read_text().splitlines() if log.exists() else []
+        if lines and lines[-1] != told and lines[-1].endswith("}"):
+            told = lines[-1]
+            line = json.loads(told)
+            step = f"step {line['current_steps']}/{line['total_steps']}"
+            report(f"{step}, loss {line.get('loss')}, {line['remaining_time']} left")
+    return ray.get(future)

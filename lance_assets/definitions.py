@@ -1,0 +1,56 @@
+"""The only wiring. Read top to bottom: the order is the order of the lineage."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from lance_assets.assets.checkpoint import qwen_vl_checkpoint
+from lance_assets.assets.evaluation import evaluation
+from lance_assets.assets.image_dataset import image_dataset
+from lance_assets.assets.raw_captions import raw_captions
+from lance_assets.assets.scores import (
+    alignment_model,
+    light_scores,
+    platform_scorers,
+    score_key,
+    served_score,
+)
+from lance_assets.assets.sft_dataset import sft_dataset_asset
+from lance_assets.automation.jobs import discover_batches
+from lance_assets.automation.run_log import run_log
+from lance_assets.compute.cluster import RayCluster
+from lance_assets.settings import Home, Platform
+
+
+def build(platform: Platform) -> dg.Definitions:
+    """The definitions of one platform. Reads platform.yaml; no network, no table."""
+    config = platform.config()
+    scorers = platform_scorers(platform)
+    light = {name: scorer for name, scorer in scorers.items() if not scorer.served}
+    heavy = {name: scorer for name, scorer in scorers.items() if scorer.served}
+    return dg.Definitions(
+        assets=[
+            raw_captions,
+            image_dataset,
+            *([light_scores(light)] if light else []),
+            *([alignment_model] if "alignment" in heavy else []),
+            *(served_score(scorer, _models_of(name)) for name, scorer in heavy.items()),
+            sft_dataset_asset([score_key(name) for name in scorers]),
+            qwen_vl_checkpoint,
+            evaluation,
+        ],
+        jobs=[discover_batches],
+        resources={
+            "platform": platform,
+            "ray_cluster": RayCluster(address=config.ray.address, num_cpus=config.ray.num_cpus),
+        },
+        executor=dg.in_process_executor,  # Ray does the parallel work; one cluster per run, not per step
+        loggers={"console": run_log},
+    )
+
+
+def _models_of(scorer: str) -> list[dg.AssetKey]:
+    return [alignment_model.key] if scorer == "alignment" else []
+
+
+defs = build(Platform(Home.find()))

@@ -1,0 +1,83 @@
+"""Arrow schemas of everything under data/. One place, so that every room means the same column by the same name."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+MESSAGE = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
+
+#: captions/<batch>.parquet: what a source said, parsed, one row per source row. `problem` is a reject reason that was
+#: already known before any download (missing_url, malformed_row); `detail` explains it.
+CAPTIONS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("image_url", pa.string()),
+        pa.field("caption", pa.string(), nullable=False),
+        pa.field("caption_missing", pa.bool_(), nullable=False),
+        pa.field("source_path", pa.string(), nullable=False),
+        pa.field("source_sha256", pa.string(), nullable=False),
+        pa.field("source_revision", pa.string(), nullable=False),
+        pa.field("row_in_file", pa.int64(), nullable=False),
+        pa.field("problem", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+
+BLOB = {b"lance-encoding:blob": b"true"}
+
+#: images.lance before any score column is added. `image` holds the encoded file as downloaded, blob-encoded, never
+#: null; width and height are pixels; image_sha256 is the hex digest of `image`.
+IMAGES = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("batch", pa.string()),
+        pa.field("messages", pa.list_(MESSAGE)),
+        pa.field("image", pa.large_binary(), metadata=BLOB),
+        pa.field("image_url", pa.string()),
+        pa.field("image_sha256", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("format", pa.string()),
+        pa.field("caption_missing", pa.bool_()),
+        pa.field("is_placeholder", pa.bool_()),
+    ]
+)
+
+#: rejects.lance: rows that could not be stored, one row per id. Times are UTC.
+REJECTS = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("batch", pa.string()),
+        pa.field("image_url", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+        pa.field("transient", pa.bool_()),
+        pa.field("attempts", pa.int32()),
+        pa.field("first_time", pa.timestamp("us", tz="UTC")),
+        pa.field("last_time", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+#: ledger.lance: one row per (column, batch, fragment) that somebody was about to publish. It counts once the table
+#: refers to `planned_file`. `offsets` are row offsets inside the fragment; NULL = all rows.
+LEDGER = pa.schema(
+    [
+        pa.field("column", pa.string()),
+        pa.field("batch", pa.string()),
+        pa.field("fragment", pa.int64()),
+        pa.field("scorer", pa.string()),
+        pa.field("version", pa.string()),
+        pa.field("config_hash", pa.string()),
+        pa.field("input_digest", pa.string()),
+        pa.field("planned_file", pa.string()),
+        pa.field("offsets", pa.list_(pa.int32())),
+        pa.field("rows_ok", pa.int64()),
+        pa.field("rows_failed_transient", pa.int64()),
+        pa.field("rows_failed_permanent", pa.int64()),
+        pa.field("rows_refused", pa.int64()),
+        pa.field("read_version", pa.int64()),
+        pa.field("run_id", pa.string()),
+        pa.field("started", pa.timestamp("us", tz="UTC")),
+        pa.field("planned", pa.timestamp("us", tz="UTC")),
+    ]
+)
