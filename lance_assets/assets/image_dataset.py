@@ -17,9 +17,8 @@ from lance_assets.assets.common import (
 )
 from lance_assets.assets.raw_captions import raw_captions
 from lance_assets.assets.sources import source_of
-from lance_assets.compute.ingest import Ingested, Plan, ingest
+from lance_assets.compute.ingest import Ingested, ingest, make_plan
 from lance_assets.compute.preview import sample_sheet
-from lance_assets.ingest.limits import Limits
 from lance_assets.partitions import Batch
 from lance_assets.settings import Platform
 from lance_assets.store.metadata import write_metadata
@@ -44,7 +43,10 @@ def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ra
     failures: list[tuple[str, str]] = []
     for source_id, keys in groupby(context.partition_keys, key=lambda key: Batch.parse(key).source):
         source = source_of(platform, source_id)
-        plan = Plan(data_root(platform), _limits(platform, source.allow_hosts), platform.config().limits.threads)
+        config = platform.config()
+        limits = config.limits.model_dump(exclude={"threads"}, exclude_none=True)
+        hosts = source.allow_hosts | frozenset(config.allow_hosts)
+        plan = make_plan(data_root(platform), limits, hosts, config.limits.threads)
         with source.serving():
             for done in ingest(plan, list(keys), properties(context), context.log.info, forced(context)):
                 if done.failure:
@@ -54,12 +56,6 @@ def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ra
     if len(failures) < len(context.partition_keys):
         write_metadata(data_root(platform), "image_dataset")
     raise_failures(context, failures)
-
-
-def _limits(platform: Platform, own_hosts: frozenset[str]) -> Limits:
-    config = platform.config()
-    named = {name: value for name, value in config.limits.model_dump(exclude={"threads"}).items() if value is not None}
-    return Limits(**named, allow_hosts=own_hosts | frozenset(config.allow_hosts))
 
 
 def _describe(context: dg.AssetExecutionContext, platform: Platform, done: Ingested) -> None:

@@ -105,9 +105,10 @@ def _probe(address: str) -> None:
 
 
 def _quiet_ray_data() -> None:
-    """Progress belongs into the run log, in our words."""
+    """Progress belongs into the run log, in our words; Ray Data keeps its own in its session folder."""
     import ray.data
 
     settings = ray.data.DataContext.get_current()
     settings.enable_progress_bars = False
     settings.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

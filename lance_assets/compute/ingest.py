@@ -1,6 +1,6 @@
-"""image_dataset: captions -> download and decode actors -> Lance fragments -> one commit per batch, over Ray Data.
+"""image_dataset: captions -> download and decode tasks -> Lance fragments -> one commit per batch, over Ray Data.
 
-An actor streams what it downloads straight into its fragment: image bytes never travel through Ray, and memory is one
+A task streams what it downloads straight into its fragment: image bytes never travel through Ray, and memory is one
 chunk of rows whatever the size of the batch.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,11 +31,16 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What an actor needs to know; small and picklable."""
+    """What a task needs to know; small and picklable."""
 
     root: DataRoot
     limits: Limits
     threads: int
+
+
+def make_plan(root: DataRoot, limits: Mapping[str, Any], allow_hosts: frozenset[str], threads: int) -> Plan:
+    """`limits` are fields of ingest.limits.Limits that differ from its defaults. Raises BadInput."""
+    return Plan(root, Limits(**limits, allow_hosts=allow_hosts), threads)
 
 
 @dataclass
@@ -58,41 +63,37 @@ def rows_per_fragment(rows: int) -> int:
     return max(150, -(-rows // 4))
 
 
-class FragmentWriter:
-    """Ray Data actor: one block of captions in, one row about the fragment that it became out."""
+def write_slice(captions: pa.Table, plan: Plan) -> pa.Table:
+    """Ray Data task: one slice of captions in, one row about the fragment that it became out.
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.fetcher = Fetcher(plan.limits)
+    A task rather than an actor: its worker is warm for the next batch, and a slice is long enough for its connections.
+    """
+    batch = captions["batch"][0].as_py()
+    rejects: list[pa.Table] = [REJECTS.empty_table()]
+    size = 0
 
-    def __call__(self, captions: pa.Table) -> pa.Table:
-        batch = captions["batch"][0].as_py()
-        rejects: list[pa.Table] = [REJECTS.empty_table()]
-        size = 0
+    def stored(fetcher: Fetcher) -> Iterator[pa.RecordBatch]:
+        nonlocal size
+        for good, bad in store_rows(captions.drop_columns("batch"), batch, fetcher, threads=plan.threads):
+            rejects.append(bad)
+            size += good["image"].nbytes
+            if good.num_rows:
+                yield good
 
-        def stored() -> Iterator[pa.RecordBatch]:
-            nonlocal size
-            rows = store_rows(captions.drop_columns("batch"), batch, self.fetcher, threads=self.plan.threads)
-            for good, bad in rows:
-                rejects.append(bad)
-                size += good["image"].nbytes
-                if good.num_rows:
-                    yield good
-
-        fragments = write_fragment(self.plan.root, stored())
-        refused = pa.concat_tables(rejects)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, REJECTS) as writer:
-            writer.write_table(refused)
-        done = {
-            "batch": batch,
-            "rows": captions.num_rows,
-            "stored": captions.num_rows - refused.num_rows,
-            "bytes": size,
-            "fragments": json.dumps(fragments),
-            "rejects": sink.getvalue().to_pybytes(),
-        }
-        return pa.Table.from_pylist([done])
+    with Fetcher(plan.limits) as fetcher:
+        fragments = write_fragment(plan.root, stored(fetcher))
+    refused = pa.concat_tables(rejects)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, REJECTS) as writer:
+        writer.write_table(refused)
+    done = {
+        "batch": batch,
+        "stored": captions.num_rows - refused.num_rows,
+        "bytes": size,
+        "fragments": json.dumps(fragments),
+        "rejects": sink.getvalue().to_pybytes(),
+    }
+    return pa.Table.from_pylist([done])
 
 
 def ingest(
@@ -145,14 +146,8 @@ def _run(plan: Plan, batch: str, captions: pa.Table) -> Iterator[dict[str, Any]]
     tagged = captions.append_column("batch", pa.array([batch] * captions.num_rows))
     size = rows_per_fragment(captions.num_rows)
     slices = [tagged.slice(start, size).combine_chunks() for start in range(0, tagged.num_rows, size)]
-    actors = max(1, min(len(slices), int(ray.cluster_resources().get("CPU", 1))))
     pipeline = ray.data.from_arrow(slices).map_batches(
-        FragmentWriter,
-        fn_constructor_args=(plan,),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=actors),
-        num_cpus=1,
+        write_slice, fn_args=(plan,), batch_size=None, batch_format="pyarrow", num_cpus=1
     )
     pipeline.context.execution_options.preserve_order = True  # fragments in row order: reruns give the same table
     yield from pipeline.iter_rows()

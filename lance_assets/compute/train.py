@@ -124,7 +124,7 @@ def evaluation_of(summary: dict[str, Any]) -> dict[str, Any] | None:
 
 def base_model(recipe: dict[str, Any], manifest: dict[str, Any], models: Path, report: Report) -> str:
     """The model that the recipe starts from; `tiny` is built here once, its tokenizer from the training captions."""
-    name = recipe["model_name_or_path"]
+    name = recipe.get("model_name_or_path", TINY)
     if name != TINY:
         return name
     folder = models / TINY

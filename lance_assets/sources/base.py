@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -40,33 +41,26 @@ class Columns:
     caption: str | None = None
 
 
-class Source(Protocol):
+class Source(ABC):
     """A place where captions come from. Implementations: files, modelscope, demo."""
 
     id: str
     """Short and stable, `^[a-z0-9][a-z0-9_]*$`: part of every batch key and row id."""
 
-    revision: str
+    allow_hosts: frozenset[str] = frozenset()
+    """host:port of servers that the source itself runs: exempt from the public-address rule."""
+
+    revision: str = ""
     """What the source calls its version; empty where it has none."""
 
+    @abstractmethod
     def files(self) -> Iterator[SourceFile]:
         """The files in stable order, lazily: a caller with a row limit stops early. Raises BadInput."""
-        ...
 
+    @abstractmethod
     def read(self, file: SourceFile, first: int, end: int) -> Iterator[RawRow]:
         """Rows [first, end) of one file, in order, exactly end - first of them. Raises BadInput."""
-        ...
 
     def serving(self) -> AbstractContextManager[None]:
-        """Keeps whatever the source's URLs need alive while inside (only the demo has something to start)."""
-        ...
-
-
-@dataclass
-class StaticServing:
-    """Mixin for sources whose URLs are served by somebody else."""
-
-    _nothing: None = field(default=None, init=False, repr=False)
-
-    def serving(self) -> AbstractContextManager[None]:
+        """Keeps what the source's URLs point at alive while inside; only the demo has something to start."""
         return nullcontext()

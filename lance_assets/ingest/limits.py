@@ -1,0 +1,47 @@
+"""What a download may cost at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from lance_assets.errors import BadInput
+
+#: The only decoders that bytes from the web ever reach: Pillow's exotic parsers have a history of holes.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Caps of one fetcher. Sizes in bytes or pixels, times in seconds. Raises BadInput for a value that cannot work."""
+
+    max_bytes: int = 25_000_000
+    max_pixels: int = 50_000_000
+    min_side: int = 16
+    connect_s: float = 5.0
+    """For one address; a name with many addresses gets twice this in all."""
+    read_s: float = 10.0
+    """Between two reads of a socket."""
+    total_s: float = 30.0
+    """One whole attempt, redirects included, from its first request on: a slow drip never trips read_s."""
+    attempts: int = 4
+    max_redirects: int = 3
+    per_host: int = 8
+    """Connections to one host at a time."""
+    formats: tuple[str, ...] = FORMATS
+    allow_hosts: frozenset[str] = frozenset()
+    """"host" or "host:port", exactly as in the URL: exempt from the public-address rule (own mirrors, tests)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "formats", tuple(self.formats))
+        object.__setattr__(self, "allow_hosts", frozenset(host.strip().lower() for host in self.allow_hosts))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            floor = 0 if field.name == "max_redirects" else 1 if isinstance(value, int) else 0.001
+            if isinstance(value, int | float) and value < floor:
+                raise BadInput(f"limits.{field.name} is {value}, but must be at least {floor}")
+        unknown = sorted(set(self.formats) - set(FORMATS))
+        if unknown or not self.formats:
+            raise BadInput(f"limits.formats names {unknown or 'nothing'}; possible are {', '.join(FORMATS)}")
+        for host in self.allow_hosts:
+            if not host or any(mark in host for mark in "*/@ "):
+                raise BadInput(f"allow_hosts has {host!r}, but needs a plain host or host:port, no wildcard and no URL")
