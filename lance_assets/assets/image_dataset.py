@@ -45,7 +45,7 @@ def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ra
         source = source_of(platform, source_id)
         config = platform.config()
         limits = config.limits.model_dump(exclude={"threads"}, exclude_none=True)
-        hosts = source.allow_hosts | frozenset(config.allow_hosts)
+        hosts = source.own_hosts() | frozenset(config.allow_hosts)
         plan = make_plan(data_root(platform), limits, hosts, config.limits.threads)
         with source.serving():
             for done in ingest(plan, list(keys), properties(context), context.log.info, forced(context)):

@@ -47,9 +47,6 @@ class Source(ABC):
     id: str
     """Short and stable, `^[a-z0-9][a-z0-9_]*$`: part of every batch key and row id."""
 
-    allow_hosts: frozenset[str] = frozenset()
-    """host:port of servers that the source itself runs: exempt from the public-address rule."""
-
     revision: str = ""
     """What the source calls its version; empty where it has none."""
 
@@ -60,6 +57,10 @@ class Source(ABC):
     @abstractmethod
     def read(self, file: SourceFile, first: int, end: int) -> Iterator[RawRow]:
         """Rows [first, end) of one file, in order, exactly end - first of them. Raises BadInput."""
+
+    def own_hosts(self) -> frozenset[str]:
+        """host:port of servers that the source itself runs: exempt from the public-address rule."""
+        return frozenset()
 
     def serving(self) -> AbstractContextManager[None]:
         """Keeps what the source's URLs point at alive while inside; only the demo has something to start."""

@@ -1,0 +1,126 @@
+"""A checkpoint loaded again with transformers: prompts, teacher-forced loss, greedy answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from lance_assets.errors import BadInput, MissingExtra
+from lance_assets.training.heldout import Example
+from lance_assets.training.launch import ARGUMENTS_FILE
+
+BATCH = 20
+IGNORED = -100  # torch's cross entropy leaves such labels out
+NEW_TOKENS = 90
+#: Ends an answer in LLaMA-Factory's qwen2_vl template, newline included, so it is part of the training loss.
+ANSWER_END = "<|im_end|>\n"
+
+
+class Checkpoint:
+    """Model and processor of a folder, in fp32 on CPU unless a GPU is there. Raises BadInput, MissingExtra."""
+
+    def __init__(self, folder: Path, image_pixels: tuple[int, int] | None = None) -> None:
+        try:
+            import torch
+            from transformers import AutoModelForImageTextToText, AutoProcessor
+        except ImportError as error:
+            raise MissingExtra("transformers", "train", "evaluation") from error
+        if folder.exists() and not list(folder.glob("*.safetensors")):
+            raise BadInput(f"{folder} holds no safetensors file, and other weight files are not loaded")
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            self.processor: Any = AutoProcessor.from_pretrained(str(folder), padding_side="left")
+            model: Any = AutoModelForImageTextToText.from_pretrained(str(folder), use_safetensors=True)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{folder} is not a checkpoint that loads: {str(error).splitlines()[0]}") from error
+        self.model: Any = model.to(self.device).eval()
+        self.image_pixels = image_pixels
+
+    def losses(self, examples: list[Example]) -> tuple[float, int]:
+        """Sum of the negative log-likelihoods (nats) of all answer tokens, and their number."""
+        import torch
+
+        total, tokens = 0.0, 0
+        for start in range(0, len(examples), BATCH):
+            part = examples[start : start + BATCH]
+            inputs = self._inputs(part, [example.image for example in part], with_answers=True)
+            labels = inputs.pop("labels")
+            with torch.inference_mode():
+                logits = self.model(**inputs).logits
+            total += torch.nn.functional.cross_entropy(
+                logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
+            ).item()
+            tokens += int((labels[:, 1:] != IGNORED).sum())
+        return total, tokens
+
+    def answers(self, examples: list[Example], images: list[Any]) -> list[str]:
+        """Greedy answers, at most NEW_TOKENS tokens each, to the rows' prompts with `images` in place of their own."""
+        import torch
+
+        texts: list[str] = []
+        for start in range(0, len(examples), BATCH):
+            inputs = self._inputs(examples[start : start + BATCH], images[start : start + BATCH])
+            with torch.inference_mode():
+                output = self.model.generate(**inputs, do_sample=False, max_new_tokens=NEW_TOKENS)
+            new = output[:, inputs["input_ids"].shape[1] :]
+            texts += [text.strip() for text in self.processor.batch_decode(new, skip_special_tokens=True)]
+        return texts
+
+    def _inputs(self, examples: list[Example], images: list[Any], with_answers: bool = False) -> dict[str, Any]:
+        """Model inputs, padded on the left; with answers also `labels` that are IGNORED outside of them.
+
+        The answer is tokenized apart from the prompt, as LLaMA-Factory does.
+        """
+        import torch
+
+        prompts = [self.processor.apply_chat_template(_parts(e.messages), add_generation_prompt=True) for e in examples]
+        batch = self.processor(
+            text=prompts, images=[self._sized(image) for image in images], padding=True, return_tensors="pt"
+        )
+        if not with_answers:
+            return dict(batch.to(self.device))
+        tokenizer = self.processor.tokenizer
+        rows = [
+            (ids[mask.bool()].tolist(), tokenizer(e.truth + ANSWER_END, add_special_tokens=False)["input_ids"])
+            for ids, mask, e in zip(batch["input_ids"], batch["attention_mask"], examples, strict=True)
+        ]
+        width = max(len(prompt) + len(answer) for prompt, answer in rows)
+        # each row: padding, prompt, answer
+        fill = [width - len(prompt) - len(answer) for prompt, answer in rows]
+        padded = zip(fill, rows, strict=True)
+        batch["input_ids"] = torch.tensor([[tokenizer.pad_token_id] * n + p + a for n, (p, a) in padded])
+        batch["attention_mask"] = torch.tensor([[0] * n + [1] * (width - n) for n in fill])
+        batch["labels"] = torch.tensor([[IGNORED] * (width - len(a)) + a for _, a in rows])
+        image_token = self.model.config.image_token_id
+        if "mm_token_type_ids" in batch:
+            batch["mm_token_type_ids"] = (batch["input_ids"] == image_token).int()
+        return dict(batch.to(self.device))
+
+    def _sized(self, image: Any) -> Any:
+        """The image within the pixel bounds of the training, sized as LLaMA-Factory does before the processor."""
+        low, high = self.image_pixels or (0, image.width * image.height)
+        pixels = image.width * image.height
+        factor = math.sqrt(high / pixels) if pixels > high else math.sqrt(low / pixels) if pixels < low else 1.0
+        return image if factor == 1.0 else image.resize((int(image.width * factor), int(image.height * factor)))
+
+
+def trained_pixels(tuned: Path) -> tuple[int, int]:
+    """(min, max) pixels of an image in the training that made a checkpoint; LLaMA-Factory's defaults where unknown."""
+    path = tuned / ARGUMENTS_FILE
+    args = json.loads(path.read_text()) if path.exists() else {}
+    return int(args.get("image_min_pixels", 32 * 32)), int(args.get("image_max_pixels", 768 * 768))
+
+
+def _parts(messages: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Chat-template messages in which the text <image> has become an image part."""
+    result = []
+    for message in messages:
+        texts = message["content"].split("<image>")
+        parts: list[dict[str, str]] = [{"type": "text", "text": texts[0]}]
+        for text in texts[1:]:
+            parts += [{"type": "image"}, {"type": "text", "text": text}]
+        kept = [part for part in parts if part["type"] == "image" or part["text"]]
+        result.append({"role": message["role"], "content": kept})
+    return result

@@ -1,0 +1,61 @@
+"""Held-out rows with their images, drawn for evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from typing import Any
+
+from lance_assets.errors import BadInput
+from lance_assets.training import rows
+from lance_assets.training.manifest import side
+from lance_assets.training.wraps import IMAGE_FORMATS
+
+GREY = (128, 128, 128)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row: `messages` up to the last answer, the true answer, and the image (PIL, RGB)."""
+
+    id: str
+    messages: list[dict[str, str]]
+    truth: str
+    image: Any
+
+
+def held_out(manifest: dict[str, Any], limit: int, seed: int) -> list[Example]:
+    """Up to `limit` rows of the test side, the same for the same seed. Raises BadInput where the side is empty."""
+    from PIL import Image
+
+    source = side(manifest, "test")
+    table, _ = rows.scan(source, ["id", "messages"])
+    if table.num_rows == 0 or limit < 1:
+        raise BadInput(
+            f"the training set {manifest.get('tag', source.uri)} holds no row out, so there is nothing to evaluate on"
+        )
+    chosen = sorted(table.to_pylist(), key=lambda row: sha256(f"{seed}/{row['id']}".encode()).digest())[:limit]
+    images, _ = rows.fetch(source.uri, source.version, "image", [row["_rowid"] for row in chosen])
+    return [
+        Example(
+            id=row["id"],
+            messages=row["messages"][:-1],
+            truth=row["messages"][-1]["content"],
+            image=Image.open(BytesIO(data[0]), formats=IMAGE_FORMATS).convert("RGB"),
+        )
+        for row, data in zip(chosen, images, strict=True)
+    ]
+
+
+def blank(examples: list[Example]) -> list[Any]:
+    """Grey images of the same sizes: what can be said without looking."""
+    from PIL import Image
+
+    return [Image.new("RGB", example.image.size, GREY) for example in examples]
+
+
+def others(examples: list[Example]) -> list[Any]:
+    """For each row the image of the next: a real image, and the wrong one (the right one where there is one row)."""
+    images = [example.image for example in examples]
+    return images[1:] + images[:1]

@@ -1,0 +1,142 @@
+"""Real LLaMA-Factory on a real Lance table, in processes of its own as on Ray. About half a minute."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from lance_assets.errors import BadInput
+from lance_assets.training.launch import prepare, task_environment
+from lance_assets.training.recipe import load_recipe
+from lance_assets_tests.unit.training_table import COLOURS, manifest_of, write_squares
+
+pytest.importorskip("llamafactory", reason="needs the extra train")
+
+ROWS, HELD_OUT, HEAVY = 40, 6, 50_000
+TRAIN = """
+import json, sys
+from pathlib import Path
+from lance_assets.training.launch import train
+from lance_assets.training.tiny import build_tiny
+args = json.loads(Path(sys.argv[1]).read_text())
+build_tiny(Path(args["model_name_or_path"]), json.loads(sys.argv[2]))
+print("RESULT " + json.dumps(train(args)))
+"""
+
+
+class Trained(NamedTuple):
+    folder: Path
+    manifest: dict[str, Any]
+    result: dict[str, Any]
+    output: str
+    table_bytes: int
+
+
+def run(command: list[str], folder: Path) -> str:
+    environment = os.environ | task_environment() | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("training")
+    dataset = write_squares(folder / "images.lance", ROWS, HEAVY)
+    manifest = manifest_of(dataset, HELD_OUT)
+    recipe = load_recipe("demo") | {"max_steps": 40, "per_device_train_batch_size": 8, "plot_loss": False}
+    arguments = prepare(manifest, recipe, folder / "base", folder / "out")
+    (folder / "args.json").write_text(json.dumps(arguments))
+    captions = json.dumps([f"The square is {name}." for name in COLOURS])
+    output = run([sys.executable, "-c", TRAIN, str(folder / "args.json"), captions], folder)
+    result = json.loads(output.split("RESULT ", 1)[1].splitlines()[0])
+    size = sum(file.stat().st_size for file in (folder / "images.lance" / "data").iterdir())
+    return Trained(folder, manifest, result, output, size)
+
+
+def test_it_learns_and_reports_its_curve(trained: Trained) -> None:
+    result = trained.result
+    assert result["steps"] == 40
+    assert result["loss_last"] < result["loss_first"] / 2
+    assert [point["step"] for point in result["curve"]] == list(range(5, 41, 5))
+
+
+def test_only_the_needed_columns_of_the_training_rows_are_read(trained: Trained) -> None:
+    reader = trained.result["reader"]
+    assert reader["columns"] == ["image", "messages"]
+    assert reader["rows"] == ROWS - HELD_OUT
+    # once to count tokens, then once per sample and step; the last batch of an epoch is a short one
+    assert reader["images_fetched"] > ROWS - HELD_OUT
+    assert 0 < reader["text_bytes"] < trained.table_bytes / 20
+    assert 0 < reader["image_bytes"] / reader["images_fetched"] < HEAVY / 20
+
+
+def test_evaluation_uses_the_very_tokens_of_the_training(trained: Trained) -> None:
+    from lance_assets.training import rows
+    from lance_assets.training.checkpoint import IGNORED, Checkpoint, trained_pixels
+    from lance_assets.training.heldout import held_out
+
+    checkpoint = Checkpoint(trained.folder / "base", trained_pixels(Path(trained.result["checkpoint"])))
+    # what LLaMA-Factory prints as its training example is the first row of the table's training side
+    first = f"id = 'row-{HELD_OUT:04d}'"
+    example = held_out(trained.manifest | {"test": first, "rows": {"train": 1, "test": 1}}, 1, 0)
+    inputs = checkpoint._inputs(example, [example[0].image], with_answers=True)
+    printed = trained.output.split("training example:", 1)[1]
+    theirs = {
+        name: ast.literal_eval(printed.split(f"{name}:\n", 1)[1].splitlines()[0]) for name in ("input_ids", "label_ids")
+    }
+    assert rows.scan(rows.LanceRows(trained.manifest["uri"], trained.manifest["version"], first), [])[0].num_rows == 1
+    assert inputs["input_ids"][0].tolist() == theirs["input_ids"]
+    assert inputs["labels"][0].tolist() == theirs["label_ids"]
+    assert theirs["label_ids"].count(IGNORED) > 81
+
+
+def test_the_checkpoint_loads_again_answers_and_beats_its_base(trained: Trained) -> None:
+    from lance_assets.training.evaluate import evaluate
+
+    checkpoint = Path(trained.result["checkpoint"])
+    assert [file.name for file in checkpoint.glob("*.safetensors")] == ["model.safetensors"]
+    assert not list(checkpoint.glob("*.bin"))
+    result = evaluate(trained.manifest, trained.folder / "base", checkpoint, limit=100)
+    assert result["rows"] == HELD_OUT
+    assert result["beats_base"]
+    assert result["overlap"]["tuned"] > result["overlap"]["base"]
+    assert result["facts"] == {}
+    assert "none of the screen facts" in result["verdict"]
+    assert len(result["examples"]) == 5
+    assert result["examples"][0]["tuned"].startswith("The square is")
+    with pytest.raises(BadInput, match="holds no row out"):
+        evaluate(trained.manifest | {"test": "id = 'none'", "rows": {"train": 1, "test": 0}}, checkpoint, checkpoint)
+
+
+def test_one_held_out_row_is_enough(trained: Trained) -> None:
+    from lance_assets.training.evaluate import evaluate
+
+    checkpoint = Path(trained.result["checkpoint"])
+    assert evaluate(trained.manifest, trained.folder / "base", checkpoint, limit=1)["rows"] == 1
+
+
+def test_the_command_line_reads_lance_in_forked_workers_through_the_hook(trained: Trained) -> None:
+    recipe = load_recipe("demo") | {
+        "max_steps": 2,
+        "per_device_train_batch_size": 4,
+        "plot_loss": False,
+        "do_eval": True,
+        "dataloader_num_workers": 2,
+    }
+    arguments = prepare(trained.manifest, recipe, trained.folder / "base", trained.folder / "cli")
+    path = trained.folder / "cli.yaml"
+    path.write_text(yaml.safe_dump(arguments))
+    run([sys.executable, "-m", "llamafactory.cli", "train", str(path)], trained.folder)
+    results = json.loads((trained.folder / "cli" / "model" / "all_results.json").read_text())
+    assert results["eval_loss"] > 0
