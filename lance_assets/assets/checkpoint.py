@@ -1,7 +1,5 @@
 """qwen_vl_checkpoint: a Qwen-VL fine-tuned by LLaMA-Factory straight from the Lance table."""
 
-from __future__ import annotations
-
 import dagster as dg
 from dagster_ray import RayResource
 

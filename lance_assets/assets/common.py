@@ -1,14 +1,14 @@
 """What every asset body needs and nothing else: partitions, tags, properties of a run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import dagster as dg
+import pyarrow as pa
 
 from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
+from lance_assets.store.schema import DESCRIPTIONS
 
 #: One partition per batch; a cache of data/captions, refilled by the job discover_batches.
 BATCHES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
@@ -17,6 +17,13 @@ BATCHES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 FORCE_TAG = "lance_assets/force"
 
 PlatformParam = dg.ResourceParam[Platform]
+
+
+def table_schema(schema: pa.Schema) -> dg.TableSchema:
+    """An Arrow schema with the descriptions of its fields, as Dagster's Columns section wants it."""
+    return dg.TableSchema(
+        columns=[dg.TableColumn(field.name, str(field.type), DESCRIPTIONS.get(field.name)) for field in schema]
+    )
 
 
 def data_root(platform: Platform) -> DataRoot:

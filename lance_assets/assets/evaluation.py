@@ -1,7 +1,5 @@
 """evaluation: does the tuned model beat its base, and does it look at the picture?"""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """image_dataset[batch]: the pictures of a batch, downloaded, checked and stored once in the Lance table."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 import dagster as dg
@@ -14,6 +12,7 @@ from lance_assets.assets.common import (
     forced,
     properties,
     raise_failures,
+    table_schema,
 )
 from lance_assets.assets.raw_captions import raw_captions
 from lance_assets.assets.sources import source_of
@@ -32,7 +31,7 @@ from lance_assets.store.schema import IMAGES
     code_version="1",
     kinds={"ray", "lance"},
     backfill_policy=dg.BackfillPolicy.single_run(),
-    metadata={"dagster/column_schema": IMAGES},
+    metadata={"dagster/column_schema": table_schema(IMAGES)},
 )
 def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource) -> None:
     """Images with captions as conversations, one row per picture, one atomic commit per batch.

@@ -1,10 +1,8 @@
 """raw_captions[batch]: what the source says about each picture."""
 
-from __future__ import annotations
-
 import dagster as dg
 
-from lance_assets.assets.common import BATCHES, PlatformParam, data_root, raise_failures
+from lance_assets.assets.common import BATCHES, PlatformParam, data_root, raise_failures, table_schema
 from lance_assets.assets.sources import source_of
 from lance_assets.compute.captions import collect
 from lance_assets.partitions import Batch
@@ -17,7 +15,7 @@ from lance_assets.store.schema import CAPTIONS
     code_version="1",
     kinds={"parquet", "modelscope"},
     backfill_policy=dg.BackfillPolicy.single_run(),
-    metadata={"dagster/column_schema": CAPTIONS},
+    metadata={"dagster/column_schema": table_schema(CAPTIONS)},
 )
 def raw_captions(context: dg.AssetExecutionContext, platform: PlatformParam) -> None:
     """Image URL and caption of every row of a batch, as the source gives them, parsed and marked.

@@ -1,7 +1,5 @@
 """score/<name>[batch]: one asset per score column, and the model that one of them learns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """sft_dataset: which rows train and which are held out, pinned by a Lance tag."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """discover_batches: refills Dagster's partitions from the catalog and from what the sources have now."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from lance_assets.automation.planner import discover

@@ -14,29 +14,15 @@ import dagster as dg
 from dagster_ray import RayResource
 from pydantic import Field
 
+from lance_assets.compute import LOOPBACK, LOOPBACK_SWITCH, is_local
 from lance_assets.errors import BadInput
+from lance_assets.settings import RAY_VARIABLE
 
-LOOPBACK = "127.0.0.1"
 NAMESPACE = "lance_assets"
-
-#: Ray's own defaults listen on every interface, with no token, and report usage. Set before Ray starts.
-SAFE_ENVIRONMENT = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # without it 127.0.0.1 is silently resolved to the host's address
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-}
 
 #: Images never travel through the object store (only captions, scores and Serve requests), so it can be small.
 OBJECT_STORE_BYTES = 512 * 1024**2
 JOIN_SECONDS = 5.0
-
-
-def secure_environment() -> None:
-    """Applies SAFE_ENVIRONMENT, leaving what the user set. Call before `import ray`."""
-    for name, value in SAFE_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
 
 
 class RayCluster(RayResource):
@@ -63,9 +49,12 @@ class RayCluster(RayResource):
 
     def connect(self, context: Any) -> Any:
         """Raises BadInput when the address to join does not answer within 5 seconds."""
-        secure_environment()
         if self.address:
             _probe(self.address)
+        if not is_local(self.address) and os.environ.get(LOOPBACK_SWITCH) == "0":
+            raise BadInput(
+                f"ray.address {self.address} is another machine: name it by {RAY_VARIABLE}, which Ray sees in time"
+            )
         import ray
 
         own: dict[str, Any] = {}

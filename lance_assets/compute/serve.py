@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,7 @@ class ServedCall:
 def served(scorer: Scorer, models: Path, run_id: str) -> Iterator[ServedCall]:
     """Deploys the scorer for the length of the block. The name holds the run, so that runs on a shared cluster never
     delete each other's application. No HTTP proxy is started: calls go through handles inside the cluster."""
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     serve.start(proxy_location=ProxyLocation.Disabled)
     name = f"{scorer.name}-{scorer.config_hash()[:8]}-{run_id[:8]}"
     deployment: Any = serve.deployment(

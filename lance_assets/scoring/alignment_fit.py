@@ -41,13 +41,13 @@ def fit_alignment(images: Sequence[bytes], captions: Sequence[str], keys: Sequen
     For each of two folds (by a hash of the key), a ridge regression learns caption vectors from picture vectors on the
     rows of the *other* fold, so that no row is ever scored by weights that saw it. The penalty is the one with the
     least leave-one-out error, in closed form: r_i / (1 - h_ii) (Allen, "PRESS", Technometrics 1974; Golub, Heath and
-    Wahba 1979). The importance of a term is the root of its leave-one-out R2: words that pictures do not tell weigh
+    Wahba 1979). The importance of a term is its leave-one-out R2: words that pictures do not tell weigh
     nothing. Agreements of rows with their own caption and with another row's, both from weights that saw neither, give
     the scale (Platt 1999). The order of the rows does not matter; one thread, so that one machine repeats its bytes.
 
     Undecodable images are left out. `metrics`: rows, skipped, auc (own against other caption, cross-fitted), own and
-    other (mean agreement), r2 (leave-one-out, over terms of two rows or more), terms. Raises NothingToLearn, and BadInput for too many
-    rows or lists of different lengths.
+    other (mean agreement), r2 (leave-one-out, over terms of two rows or more), terms (kept, by fold). Raises
+    NothingToLearn, and BadInput for too many rows or lists of different lengths.
     """
     if not len(images) == len(captions) == len(keys):
         raise BadInput(f"alignment: {len(images)} images, {len(captions)} captions and {len(keys)} keys do not match")
@@ -78,10 +78,11 @@ def _fit(pictures: NDArray[np.float64], captions: list[str], fold: NDArray[np.in
     presence = caption_presence(captions)
     folds, explained = zip(*(_fold(pictures[fold != f], presence[fold != f]) for f in range(FOLDS)), strict=True)
     own, other = np.zeros(len(captions)), np.zeros(len(captions))
-    for at, f in enumerate(fold):
-        expected = folds[f].expected_of(pictures[at].astype(np.float32))
-        own[at] = folds[f].agreement(expected, captions[at])
-        other[at] = folds[f].agreement(expected, _another(captions, at))
+    for f, one in enumerate(folds):
+        for at in np.flatnonzero(fold == f).tolist():
+            expected = one.expected_of(pictures[at].astype(np.float32))
+            own[at] = one.agreement(expected, captions[at])
+            other[at] = one.agreement(expected, _another(captions, at))
     slope, offset = _platt(own, other)
     metrics = {
         "rows": len(captions),
@@ -149,15 +150,15 @@ def _fold(pictures: NDArray[np.float64], presence: NDArray[np.float32]) -> tuple
     best = np.sort(np.argsort(-r2, kind="stable")[:MAX_TERMS])
     best = best[r2[best] > 0]
     known = common[best]
-    weights = x.T @ (vectors @ (rotated[:, best] / (values + unit * penalty)[:, None]))
+    weights = (vectors @ (rotated[:, best] / (values + unit * penalty)[:, None])).T @ x
     fold = Fold(
         mean=mean.astype(np.float32),
         scale=scale.astype(np.float32),
-        weights=weights.astype(np.float32),
+        weights=np.ascontiguousarray(weights, dtype=np.float32),
         terms=known.astype(np.int32),
         idf=idf,
         caption_mean=caption_mean[known].astype(np.float32),
-        importance=np.sqrt(r2[best]).astype(np.float32),
+        importance=r2[best].astype(np.float32),
     )
     return fold, float(1 - left.sum() / variance.sum()) if variance.any() else 0.0
 

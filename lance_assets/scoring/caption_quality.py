@@ -46,7 +46,7 @@ LEADS_ON = frozenset(
 
 class CaptionQualityConfig(ScorerConfig):
     full_words: int = Field(8, ge=1, description="words (or as much Chinese) from which length costs nothing")
-    free_repeats: float = Field(0.25, ge=0, lt=1, description="share of repeated word pairs that costs nothing")
+    free_repeats: float = Field(0.2, ge=0, lt=1, description="share of repeated word pairs that costs nothing")
 
 
 @register

@@ -19,7 +19,7 @@ GRID = 27
 CELLS = 9
 BINS = 16
 
-BLOCKS = {"grid": (GRID * GRID * 3, 1.0), "texture": (CELLS * CELLS * 3, 0.5), "colours": (BINS * 5, 0.5)}
+BLOCKS = {"grid": (GRID * GRID * 3, 1.0), "texture": (CELLS * CELLS * 3, 0.5), "colours": (BINS * 5, 1.0)}
 """Parts of a picture vector in order: numbers in it, and the weight of the part once each has unit variance."""
 
 PICTURE_SIZE = sum(size for size, _ in BLOCKS.values())
@@ -30,11 +30,11 @@ def picture_vector(image: Image.Image) -> NDArray[np.float32]:
     """An RGB picture of any size and shape -> PICTURE_SIZE numbers, 0..1.
 
     From the picture shrunk to 81 x 81 pixels: mean colours on a 27 x 27 grid (where), spread of the colours within
-    9 x 9 cells (texture), and square roots of the histograms of red, green, blue, saturation and brightness (Hellinger map:
-    light and palette, wherever they are).
+    9 x 9 cells (texture), and square roots of the histograms of red, green, blue, saturation and brightness (Hellinger
+    map: light and palette, wherever they are).
     """
     pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
-    small = pixels.astype(np.float32) / 255
+    small = np.divide(pixels, 255, dtype=np.float32)
     grid = _cells(small, GRID)
     texture = np.sqrt(np.maximum(_cells(small * small, CELLS) - _cells(small, CELLS) ** 2, 0))
     red, green, blue = (np.ascontiguousarray(pixels[..., c]) for c in range(3))

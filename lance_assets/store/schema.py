@@ -81,3 +81,25 @@ LEDGER = pa.schema(
         pa.field("planned", pa.timestamp("us", tz="UTC")),
     ]
 )
+
+#: What a column means and its unit, for people.
+DESCRIPTIONS = {
+    "id": "UUIDv5 of source, file path and row; never of the URL",
+    "batch": "batch key: <source>-<file>-<first row>-<end row>; indexed",
+    "messages": "user turn with <image>, assistant turn with the caption",
+    "image": "encoded file as downloaded, blob-encoded; never null, never rewritten",
+    "image_url": "where it was downloaded from",
+    "image_sha256": "hex digest of `image`",
+    "width": "pixels",
+    "height": "pixels",
+    "format": "JPEG, PNG, WEBP, GIF, BMP or TIFF",
+    "caption": "parsed from the source; the default description where the source had none",
+    "caption_missing": "the source had no caption, the default description stands in",
+    "is_placeholder": "a stand-in for an image that could not be had; never trained on unless asked",
+    "source_path": "file of the source",
+    "source_sha256": "hex digest of that file",
+    "source_revision": "what the source calls its version",
+    "row_in_file": "0-based",
+    "problem": "why the row cannot be stored, where that is known before any download",
+    "detail": "the same in words",
+}

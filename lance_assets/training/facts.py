@@ -22,7 +22,8 @@ class FactScore(TypedDict):
     """Shares of held-out captions with the fact right, 0..1; `rows` of them state the fact.
 
     tuned, blank, other: the tuned model with the row's image, a grey image, another row's image. majority: always the
-    commonest answer of these rows, which no honest guess without the image can pass.
+    commonest answer of these rows, which no honest guess without the image can pass. reads: tuned is better than all
+    three by more than chance (see `beats`).
     """
 
     rows: int
@@ -30,6 +31,7 @@ class FactScore(TypedDict):
     blank: float
     other: float
     majority: float
+    reads: bool
 
 
 def read_facts(caption: str) -> dict[str, str]:
@@ -54,14 +56,16 @@ def score_facts(
             kind: [read_facts(answers[i]).get(name) == stated[i][name] for i in here]
             for kind, answers in (("tuned", tuned), ("blank", blank), ("other", other))
         }
-        commonest = Counter(stated[i][name] for i in here).most_common(1)[0][1]
+        commonest = Counter(stated[i][name] for i in here).most_common(1)[0][0]
+        right["majority"] = [stated[i][name] == commonest for i in here]
         shares = {kind: round(sum(hits) / len(here), 3) for kind, hits in right.items()}
         scores[name] = FactScore(
             rows=len(here),
             tuned=shares["tuned"],
             blank=shares["blank"],
             other=shares["other"],
-            majority=round(commonest / len(here), 3),
+            majority=shares["majority"],
+            reads=all(beats(right["tuned"], right[kind]) for kind in ("blank", "other", "majority")),
         )
         better[name] = beats(right["tuned"], right["blank"])
     return scores, better
@@ -89,15 +93,15 @@ def verdict(scores: dict[str, FactScore], better: dict[str, bool], rows: int) ->
         return f"The {rows} held-out captions state none of the screen facts, so only loss and overlap were compared."
     won = [_against_blank(name, scores[name]) for name in scores if better[name]]
     lost = [_against_blank(name, scores[name]) for name in scores if not better[name]]
-    read = [n for n in scores if better[n] and scores[n]["tuned"] > max(scores[n]["majority"], scores[n]["other"])]
+    read = [name for name in scores if scores[name]["reads"]]
     outcome = f"beats the blank-image baseline on {', '.join(won)}" if won else ""
     if lost:
         outcome += (
             f"{' and ' if won else ''}does not beat {'it' if won else 'the blank-image baseline'} on {', '.join(lost)}"
         )
     return (
-        f"On {rows} held-out rows the tuned model {outcome}; it also passes the commonest answer and the image of "
-        f"another row on {', '.join(read) or 'none of them, so it has not been shown to read the screen'}."
+        f"On {rows} held-out rows the tuned model {outcome}; beyond chance it passes the commonest answer and the "
+        f"image of another row on {', '.join(read) or 'none of them, so it has not been shown to read the screen'}."
     )
 
 

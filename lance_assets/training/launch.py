@@ -91,6 +91,8 @@ def train(args: dict[str, Any]) -> dict[str, Any]:
     except ImportError as error:
         raise MissingExtra("llamafactory", "train", "training") from error
     run_exp(args)
+    # a pickle, and all that it says stands in ARGUMENTS_FILE: nobody should have to unpickle a checkpoint
+    (output / "training_args.bin").unlink(missing_ok=True)
     curve = read_curve(output)
     if not curve:
         raise RuntimeError(f"LLaMA-Factory logged no loss in {output / PROGRESS_FILE}")

@@ -15,6 +15,9 @@ from lance_assets.errors import BadInput, MissingExtra
 VOCABULARY = 600
 PIXELS = 144 * 144
 PATCH = 16
+#: Standard deviation of the random weights. Qwen's 0.02 is made for widths of thousands; at 128 a spread near
+#: 1 / sqrt(width) reaches in 160 steps what 0.02 did not reach in 200 (measured).
+SPREAD = 0.08
 END, PAD = "<|im_end|>", "<|endoftext|>"
 SPECIALS = [
     PAD,
@@ -32,6 +35,8 @@ SPECIALS = [
     "<|image_pad|>",
     "<|video_pad|>",
 ]
+#: The words of every prompt: seen by the tokenizer as often as captions are, they cost about 15 tokens instead of 60.
+SCAFFOLD = "system\nYou are a helpful assistant.\nuser\nDescribe this image.\nassistant\n"
 #: Qwen2.5-VL's own template without tools and videos; the default system prompt is part of it.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -50,7 +55,7 @@ CHAT_TEMPLATE = (
 def build_tiny(folder: Path, captions: Iterable[str], seed: int = 0) -> Path:
     """Writes model, tokenizer (trained on `captions`) and processor into `folder`, and returns it.
 
-    1.4 million parameters, fp32, safetensors. The same captions and seed give the same files. Raises BadInput without
+    1.2 million parameters, fp32, safetensors. The same captions and seed give the same files. Raises BadInput without
     captions, MissingExtra without the extra `train`.
     """
     texts = [text for text in captions if text]
@@ -90,15 +95,11 @@ def _tokenizer(texts: list[str]) -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY, special_tokens=SPECIALS, initial_alphabet=sorted(alphabet), show_progress=False
     )
-    bpe.train_from_iterator(texts, trainer)
+    bpe.train_from_iterator([*texts, *[SCAFFOLD] * len(texts)], trainer)
+    # bytes cover every text, so nothing is unknown
+    tokens: dict[str, Any] = {"eos_token": END, "pad_token": PAD, "bos_token": None, "unk_token": None}
     return Qwen2Tokenizer(
-        tokenizer_object=bpe,
-        eos_token=END,
-        pad_token=PAD,
-        bos_token=None,
-        unk_token=None,
-        extra_special_tokens=SPECIALS[1:],
-        chat_template=CHAT_TEMPLATE,
+        tokenizer_object=bpe, extra_special_tokens=SPECIALS[1:], chat_template=CHAT_TEMPLATE, **tokens
     )
 
 
@@ -114,6 +115,7 @@ def _config(tokenizer: Any) -> Any:
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": 4096,
+        "initializer_range": SPREAD,
         "bos_token_id": ids[PAD],
         "eos_token_id": ids[END],
         "pad_token_id": ids[PAD],
@@ -132,6 +134,7 @@ def _config(tokenizer: Any) -> Any:
         "window_size": 128,
         "fullatt_block_indexes": [0, 1, 2],
         "tokens_per_second": 2,
+        "initializer_range": SPREAD,
     }
     return Qwen2_5_VLConfig(
         text_config=text,

@@ -19,7 +19,9 @@ def described(spec: dg.AssetSpec) -> dict[str, object]:
         "group": spec.group_name,
         "code_version": spec.code_version,
         "kinds": sorted(spec.kinds),
-        "partitions": spec.partitions_def.name if isinstance(spec.partitions_def, dg.DynamicPartitionsDefinition) else None,
+        "partitions": spec.partitions_def.name
+        if isinstance(spec.partitions_def, dg.DynamicPartitionsDefinition)
+        else None,
         "condition": spec.automation_condition.get_label() if spec.automation_condition else None,
     }
 

@@ -64,6 +64,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(folder, manifest, result, output, size)
 
 
+def test_the_same_captions_and_seed_build_the_same_tiny_model_in_another_process(
+    trained: Trained, tmp_path: Path
+) -> None:
+    from lance_assets.training.tiny import build_tiny
+
+    again = build_tiny(tmp_path / "again", [f"The square is {name}." for name in COLOURS])
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert (again / name).read_bytes() == (trained.folder / "base" / name).read_bytes(), name
+    other = build_tiny(tmp_path / "other", [f"The square is {name}." for name in COLOURS], seed=1)
+    assert (other / "model.safetensors").read_bytes() != (again / "model.safetensors").read_bytes()
+
+
 def test_it_learns_and_reports_its_curve(trained: Trained) -> None:
     result = trained.result
     assert result["steps"] == 40
@@ -106,7 +118,7 @@ def test_the_checkpoint_loads_again_answers_and_beats_its_base(trained: Trained)
 
     checkpoint = Path(trained.result["checkpoint"])
     assert [file.name for file in checkpoint.glob("*.safetensors")] == ["model.safetensors"]
-    assert not list(checkpoint.glob("*.bin"))
+    assert not list(checkpoint.glob("*.bin"))  # a pickle
     result = evaluate(trained.manifest, trained.folder / "base", checkpoint, limit=100)
     assert result["rows"] == HELD_OUT
     assert result["beats_base"]

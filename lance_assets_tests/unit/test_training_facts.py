@@ -39,7 +39,7 @@ def test_a_caption_of_another_data_set_states_no_fact() -> None:
 def test_shares_are_counted_against_the_truth_and_the_commonest_answer() -> None:
     truths = [DAY, DAY, NIGHT, NIGHT, NIGHT]
     scores, _ = score_facts(truths, truths, [DAY] * 5, ["It is dusk."] * 5)
-    assert scores["light"] == {"rows": 5, "tuned": 1.0, "blank": 0.4, "other": 0.0, "majority": 0.6}
+    assert scores["light"] == {"rows": 5, "tuned": 1.0, "blank": 0.4, "other": 0.0, "majority": 0.6, "reads": False}
 
 
 def test_a_win_that_chance_could_explain_is_not_claimed() -> None:
