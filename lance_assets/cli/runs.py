@@ -28,6 +28,7 @@ LOCATION = "lance_assets"  # as in workspace.yaml
 PID_TAG = "lance_assets/process"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
+RUN_CONFIG = {"loggers": {"console": {}}}  # without it Dagster prints every event
 
 
 def open_instance(home: Home) -> dg.DagsterInstance:
@@ -57,6 +58,7 @@ def execute(
     selection = set(assets)
     run = instance.create_run_for_job(
         job.get_definition(),
+        run_config=RUN_CONFIG,
         asset_selection=selection,
         tags={**tags, **ends, PID_TAG: _process_tag()},
         remote_job_origin=_origin(),

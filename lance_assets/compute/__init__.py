@@ -2,6 +2,7 @@
 reads these settings when it is imported, so they are made here, before any module of the room can import it."""
 
 import os
+import warnings
 
 from lance_assets.settings import RAY_VARIABLE
 
@@ -25,3 +26,6 @@ SAFE_ENVIRONMENT = {
 
 for _name, _value in SAFE_ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
+
+# Ray starts its processes by fork and exec; no forked child ever touches Lance.
+warnings.filterwarnings("ignore", message="lance is not fork-safe", category=UserWarning)

@@ -78,11 +78,11 @@ def score_locally(scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Sc
 
 def items_of(rows: pa.Table) -> list[Item]:
     """Rows of the table as scorers see them; pictures stay encoded until a scorer touches them."""
-    images = rows["image"].to_pylist() if "image" in rows.schema.names else [None] * rows.num_rows
-    columns = (rows["id"], rows["messages"], rows["caption_missing"])
+    present = ["image"] if "image" in rows.schema.names else []
+    images = rows["image"].to_pylist() if present else [None] * rows.num_rows
     return [
-        Item(id, caption_of(messages), missing, data)
-        for id, messages, missing, data in zip(*(column.to_pylist() for column in columns), images, strict=True)
+        Item(row["id"], caption_of(row["messages"]), row["caption_missing"], image, row.get("width"), row.get("height"))
+        for row, image in zip(rows.drop_columns(present).to_pylist(), images, strict=True)
     ]
 
 

@@ -34,4 +34,6 @@ def open_source(
         from lance_assets.sources.modelscope import ModelScopeSource
 
         return ModelScopeSource(id, match["repo"], match["revision"], cache_dir, columns)
-    raise BadInput(f"source {spec!r}: expected demo, modelscope:<owner/name>[@revision] or files:<file, folder or glob>")
+    raise BadInput(
+        f"source {spec!r}: expected demo, modelscope:<owner/name>[@revision] or files:<file, folder or glob>"
+    )
