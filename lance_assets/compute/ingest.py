@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -147,7 +148,7 @@ def _run(plan: Plan, batch: str, captions: pa.Table) -> Iterator[dict[str, Any]]
     size = rows_per_fragment(captions.num_rows)
     slices = [tagged.slice(start, size).combine_chunks() for start in range(0, tagged.num_rows, size)]
     pipeline = ray.data.from_arrow(slices).map_batches(
-        write_slice, fn_args=(plan,), batch_size=None, batch_format="pyarrow", num_cpus=1
+        partial(write_slice, plan=plan), batch_size=None, batch_format="pyarrow", num_cpus=1
     )
     pipeline.context.execution_options.preserve_order = True  # fragments in row order: reruns give the same table
     yield from pipeline.iter_rows()
