@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 import pyarrow as pa
 
+from lance_assets.errors import in_one_line
 from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
@@ -41,6 +42,6 @@ def properties(context: dg.AssetExecutionContext) -> dict[str, str]:
 
 def raise_failures(context: dg.AssetExecutionContext, failures: Iterable[tuple[str, str]]) -> None:
     """Raises at the end of a body that went on after a failing batch, and names each one."""
-    named = [f"{what}: {why}" for what, why in failures]
+    named = [f"{what}: {in_one_line(why)}" for what, why in failures]
     if named:
         raise dg.Failure(f"{len(named)} failed, the others are done: {'; '.join(named[:5])}", allow_retries=False)

@@ -7,12 +7,13 @@ from dagster_ray import RayResource
 
 from lance_assets.assets.common import BATCHES, PlatformParam, data_root, forced, raise_failures
 from lance_assets.assets.image_dataset import image_dataset
-from lance_assets.compute.label import Labelled, batch_values, column_of, label
+from lance_assets.compute.label import Labelled, any_stale, batch_values, column_of, label
 from lance_assets.compute.preview import extremes_sheet
 from lance_assets.compute.registry import active_scorers, fit, with_model
 from lance_assets.compute.serve import served
 from lance_assets.preview.histogram import histogram_markdown
 from lance_assets.preview.numbers import score_numbers
+from lance_assets.scoring.alignment import FIT_VERSION
 from lance_assets.scoring.api import Scorer
 from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
@@ -80,14 +81,14 @@ def served_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefini
     def body(
         context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
     ) -> Iterable[dg.MaterializeResult]:
+        root, run_id, say, force = data_root(platform), context.run.run_id, context.log.info, forced(context)
         now = platform_scorers(platform)[scorer.name]
-        run_id, root = context.run.run_id, data_root(platform)
-        models = platform.home.models
-        with_model(now, models)
-        with served(now, models, run_id) as call:
-            results = list(
-                label(root, context.partition_keys, {now.name: now}, run_id, context.log.info, call, forced(context))
-            )
+        ready = with_model(now, platform.home.models)
+        if any_stale(root, context.partition_keys, now, force):
+            with served(ready, run_id) as call:
+                results = list(label(root, context.partition_keys, {now.name: now}, run_id, say, call, force))
+        else:
+            results = list(label(root, context.partition_keys, {now.name: ready}, run_id, say))
         yield from _finish(context, root, {now.name: now}, results)
 
     return body
@@ -129,7 +130,7 @@ def _describe(context: dg.AssetExecutionContext, root: DataRoot, done: Labelled)
     )
 
 
-@dg.asset(deps=[image_dataset], group_name="scores", code_version="1", kinds={"ray", "numpy"})
+@dg.asset(deps=[image_dataset], group_name="scores", code_version=FIT_VERSION, kinds={"ray", "numpy"})
 def alignment_model(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:
@@ -138,7 +139,7 @@ def alignment_model(
     Fitted when materialized and only then: a new model makes every alignment score stale.
     """
     fitted = fit(data_root(platform), platform.home.models)
-    context.log.info(f"fitted on {fitted['rows']} rows: {fitted['metrics']}")
+    context.log.info(f"{fitted['rows']} rows: {fitted['nothing'] or fitted['metrics']}")
     return dg.MaterializeResult(
         metadata={
             "rows": fitted["rows"],

@@ -50,7 +50,7 @@ class RayCluster(RayResource):
     def connect(self, context: Any) -> Any:
         """Raises BadInput when the address to join does not answer within 5 seconds."""
         if self.address:
-            _probe(self.address)
+            probe(self.address)
         if not is_local(self.address) and os.environ.get(LOOPBACK_SWITCH) == "0":
             raise BadInput(
                 f"ray.address {self.address} is another machine: name it by {RAY_VARIABLE}, which Ray sees in time"
@@ -84,8 +84,8 @@ class RayCluster(RayResource):
         context.log.info(f"left {self.display_name}")
 
 
-def _probe(address: str) -> None:
-    """A client that waits for a dead head waits for minutes: knock first."""
+def probe(address: str) -> None:
+    """A client that waits for a dead head waits for minutes: knock first. Raises BadInput when nobody answers."""
     host, _, port = address.removeprefix("ray://").partition(":")
     try:
         socket.create_connection((host, int(port)), timeout=JOIN_SECONDS).close()

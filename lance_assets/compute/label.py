@@ -71,6 +71,12 @@ def identity_of(scorer: Scorer) -> Identity:
     return Identity(column_of(scorer.name), scorer.name, scorer.version, scorer.config_hash(), tuple(scorer.fields))
 
 
+def any_stale(root: DataRoot, batches: Sequence[str], scorer: Scorer, force: bool) -> bool:
+    """True where labelling would score something: worth deploying a model for."""
+    dataset = open_images(root)
+    return any(stale_cells(root, dataset, batch, [identity_of(scorer)], force) for batch in batches)
+
+
 def score_locally(scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Scored]:
     """The fused pass in this process."""
     return score_items(scorers, items_of(rows))

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lance
+import pyarrow as pa
 import ray
 
 from lance_assets.errors import BadInput
 from lance_assets.ingest.conversation import caption_of
-from lance_assets.scoring.alignment import Alignment, AlignmentModel
-from lance_assets.scoring.alignment_fit import fit_alignment
+from lance_assets.scoring.alignment import MAX_ROWS as FIT_ROWS
+from lance_assets.scoring.alignment import NOTHING, Alignment, AlignmentModel, NothingToLearn, fit_alignment
 from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.registry import scorers
 from lance_assets.store.files import DataRoot, write_json
 from lance_assets.store.table import open_images
-
-FIT_ROWS = 2_000
 
 
 def active_scorers(
@@ -39,6 +40,12 @@ def current_alignment(models: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def needs_fit(models: Path) -> bool:
+    """True before the first fit, and where the last one found nothing to learn."""
+    current = current_alignment(models)
+    return current is None or current["model_digest"] == NOTHING
+
+
 def with_model(scorer: Scorer, models: Path) -> Scorer:
     """The scorer holding the model that its config names, ready to score. Raises BadInput before the first fit."""
     if not isinstance(scorer, Alignment):
@@ -46,6 +53,8 @@ def with_model(scorer: Scorer, models: Path) -> Scorer:
     digest = scorer.config.model_digest
     if digest is None:
         raise BadInput("score/alignment needs a model: materialize alignment_model first")
+    if digest == NOTHING:
+        return scorer
     return Alignment(scorer.config, AlignmentModel.load(_folder(models, digest)))
 
 
@@ -56,39 +65,41 @@ def _folder(models: Path, digest: str) -> Path:
 def fit(root: DataRoot, models: Path) -> dict[str, Any]:
     """Fits the alignment model on up to 2,000 rows of the table, spread evenly, and makes it the current one.
 
-    The same rows give the same digest, and then nothing becomes stale. Raises BadInput on an empty table.
+    Rows whose caption is missing teach nothing and are left out. The same rows give the same digest, and then nothing
+    becomes stale. Where there is nothing to learn, `nothing` says why and every row will be refused.
     """
     return ray.get(ray.remote(num_cpus=1)(_fit).remote(root, models))
 
 
 def _fit(root: DataRoot, models: Path) -> dict[str, Any]:
     dataset = open_images(root)
-    rows = dataset.count_rows()
-    if rows == 0:
-        raise BadInput("alignment_model: the image table has no row to learn from")
-    step = max(1, -(-rows // FIT_ROWS))
-    table = _take(dataset, list(range(0, rows, step)))
+    table = _sample(dataset)
+    fitted = {"rows": table.num_rows, "lance_version": dataset.version, "metrics": {}, "folder": "", "nothing": None}
     captions = [caption_of(messages) for messages in table["messages"].to_pylist()]
-    model = fit_alignment(table["image"].to_pylist(), captions, table["image_sha256"].to_pylist())
-    draft = models / "alignment" / "draft"
-    digest = model.save(draft)
-    folder = _folder(models, digest)
-    if not folder.exists():
-        draft.rename(folder)
-    write_json(models / "alignment" / "current.json", {"model_digest": digest})
-    return {
-        "model_digest": digest,
-        "folder": str(folder),
-        "rows": table.num_rows,
-        "lance_version": dataset.version,
-        "metrics": model.metrics,
-    }
+    try:
+        model = fit_alignment(table["image"].to_pylist(), captions, table["image_sha256"].to_pylist())
+    except NothingToLearn as error:
+        fitted |= {"model_digest": NOTHING, "nothing": str(error)}
+    else:
+        draft = models / "alignment" / f"draft-{uuid.uuid4().hex}"
+        digest = model.save(draft)
+        folder = _folder(models, digest)
+        if folder.exists():
+            shutil.rmtree(draft)
+        else:
+            draft.rename(folder)
+        fitted |= {"model_digest": digest, "folder": str(folder), "metrics": model.metrics}
+    write_json(models / "alignment" / "current.json", {"model_digest": fitted["model_digest"]})
+    return fitted
 
 
-def _take(dataset: lance.LanceDataset, offsets: list[int]) -> Any:
-    """Rows by position with their image bytes; a plain take gives positions of blobs instead."""
-    ids = dataset.scanner(columns=[], with_row_id=True).to_table()["_rowid"].take(offsets).to_pylist()
-    wanted = ",".join(map(str, ids))
+def _sample(dataset: lance.LanceDataset) -> pa.Table:
+    """At most FIT_ROWS rows with a caption of their own, spread evenly, with image bytes (a plain take gives positions
+    of blobs instead)."""
+    ids = dataset.scanner(columns=[], filter="NOT caption_missing", with_row_id=True).to_table()["_rowid"].to_pylist()
+    wanted = ",".join(map(str, ids[:: max(1, -(-len(ids) // FIT_ROWS))]))
     return dataset.scanner(
-        columns=["image", "image_sha256", "messages"], filter=f"_rowid IN ({wanted})", blob_handling="all_binary"
+        columns=["image", "image_sha256", "messages"],
+        filter=f"_rowid IN ({wanted})" if wanted else "false",
+        blob_handling="all_binary",
     ).to_table()

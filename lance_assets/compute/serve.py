@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +13,6 @@ from ray.serve.config import ProxyLocation
 from ray.serve.handle import DeploymentHandle
 
 from lance_assets.compute.label import items_of
-from lance_assets.compute.registry import with_model
 from lance_assets.scoring.api import Scored, Scorer, score_items
 
 CALL_SECONDS = 300.0
@@ -22,11 +20,11 @@ QUIET = {"log_level": "WARNING"}
 
 
 class Replica:
-    """Holds a scorer with its model loaded once."""
+    """Holds a scorer with its model, loaded once and shared by all label tasks."""
 
-    def __init__(self, scorer: Scorer, models: Path) -> None:
+    def __init__(self, scorer: Scorer) -> None:
         _listen_on_loopback_only()
-        self.scorer = with_model(scorer, models)
+        self.scorer = scorer
 
     def score(self, rows: pa.Table) -> Scored:
         return score_items({self.scorer.name: self.scorer}, items_of(rows))[self.scorer.name]
@@ -44,16 +42,19 @@ class ServedCall:
 
 
 @contextmanager
-def served(scorer: Scorer, models: Path, run_id: str) -> Iterator[ServedCall]:
-    """Deploys the scorer for the length of the block. The name holds the run, so that runs on a shared cluster never
-    delete each other's application. No HTTP proxy is started: calls go through handles inside the cluster."""
+def served(scorer: Scorer, run_id: str) -> Iterator[ServedCall]:
+    """Deploys a scorer that holds its model, for the length of the block.
+
+    The name holds the run, so that runs on a shared cluster never delete each other's application. No HTTP proxy is
+    started: calls go through handles inside the cluster.
+    """
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     serve.start(proxy_location=ProxyLocation.Disabled)
     name = f"{scorer.name}-{scorer.config_hash()[:8]}-{run_id[:8]}"
     deployment: Any = serve.deployment(
-        Replica, name=scorer.name, num_replicas=1, ray_actor_options={"num_cpus": 0.5}, max_ongoing_requests=8
+        Replica, name=scorer.name, num_replicas=1, ray_actor_options={"num_cpus": 0}, max_ongoing_requests=8
     )
-    handle = serve.run(deployment.bind(scorer, models), name=name, route_prefix=None, logging_config=QUIET)
+    handle = serve.run(deployment.bind(scorer), name=name, route_prefix=None, logging_config=QUIET)
     try:
         yield ServedCall(handle)
     finally:

@@ -11,12 +11,17 @@ from lance_assets.scoring.registry import register
 __all__ = [
     "FIT_VERSION",
     "MAX_ROWS",
+    "NOTHING",
     "Alignment",
     "AlignmentConfig",
     "AlignmentModel",
     "NothingToLearn",
     "fit_alignment",
 ]
+
+
+#: As `model_digest`: the fit found nothing to learn (one row, equal captions), so every row is refused until a refit.
+NOTHING = "nothing-to-learn"
 
 
 class AlignmentConfig(ScorerConfig):
@@ -55,6 +60,10 @@ class Alignment(RowScorer):
         return cls(AlignmentConfig(model_digest=model.digest), model)
 
     def score_one(self, item: Item) -> float:
+        if self.config.model_digest == NOTHING:
+            raise ScoreFailure(
+                State.REFUSED, "the table has nothing to learn the agreement of picture and caption from"
+            )
         if self.model is None:
             raise ScoreFailure(State.FAILED_TRANSIENT, "the alignment model is not fitted or not loaded yet")
         return self.model.score(item)

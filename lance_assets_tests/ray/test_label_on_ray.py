@@ -8,7 +8,7 @@ from lance_assets.automation.planner import discover
 from lance_assets.compute.captions import collect
 from lance_assets.compute.ingest import ingest, make_plan
 from lance_assets.compute.label import label
-from lance_assets.compute.registry import active_scorers, fit
+from lance_assets.compute.registry import active_scorers, fit, needs_fit, with_model
 from lance_assets.compute.serve import served
 from lance_assets.scoring.registry import scorers
 from lance_assets.sources.base import Columns
@@ -102,9 +102,19 @@ def test_the_served_scorer_labels_by_ray_serve_what_the_fitted_model_knows(root,
     add_batch(root, "a", 24)
     models = tmp_path / "models"
     fitted = fit(root, models)
-    scorer = active_scorers(["alignment"], {}, models)["alignment"]
-    with served(scorer, models, "run-1") as call:
+    scorer = with_model(active_scorers(["alignment"], {}, models)["alignment"], models)
+    with served(scorer, "run-1") as call:
         (done,) = label(root, ["a"], {"alignment": scorer}, "run-1", quiet, call)
     assert done.failure is None and sum(done.states.values()) == 24
     assert fit(root, models)["model_digest"] == fitted["model_digest"], "the same rows must give the same model"
     assert [one.calls for one in label(root, ["a"], {"alignment": scorer}, "run-2", quiet)] == [0]
+
+
+def test_where_there_is_nothing_to_learn_alignment_refuses_every_row_and_wants_a_refit(root, tmp_path):
+    add_batch(root, "a", 1)
+    models = tmp_path / "models"
+    assert fit(root, models)["nothing"]
+    scorer = with_model(active_scorers(["alignment"], {}, models)["alignment"], models)
+    (done,) = label(root, ["a"], {"alignment": scorer}, "run-1", quiet)
+    assert done.states == {"ok": 0, "failed_transient": 0, "failed_permanent": 0, "refused": 1}
+    assert needs_fit(models)

@@ -1,6 +1,9 @@
 """Imports point one way (the map of rooms in README)."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +76,21 @@ def test_every_image_is_opened_with_a_fixed_list_of_formats():
 def test_no_python_file_is_longer_than_250_lines():
     long = [str(path) for path in FILES if len(path.read_text().splitlines()) > 250]
     assert not long
+
+
+WITHOUT_EXTRAS = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "torchvision", "torchaudio", "transformers", "llamafactory", "crafter", "matplotlib"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+import lance_assets.definitions, lance_assets.cli.main
+assert "torch" not in sys.modules
+"""
+
+
+def test_the_definitions_load_without_any_extra_and_without_torch(tmp_path):
+    environment = {**os.environ, "LANCE_ASSETS_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
