@@ -11,6 +11,7 @@ from lance_assets.assets.checkpoint import qwen_vl_checkpoint
 from lance_assets.assets.common import PlatformParam, forced
 from lance_assets.compute.train import MANIFEST, Places, assess, latest_checkpoint
 from lance_assets.errors import BadInput
+from lance_assets.preview.verdict import examples_markdown, facts_markdown
 
 ROWS = 40
 
@@ -32,5 +33,15 @@ def evaluation(
 
 
 def _metadata(result: dict[str, Any]) -> dict[str, Any]:
-    scalars = {name: value for name, value in result.items() if isinstance(value, int | float | str)}
-    return {**scalars, "details": dg.MetadataValue.json(result)}
+    return {
+        "verdict": result["verdict"],
+        "rows": result["rows"],
+        "loss_base": result["loss"]["base"],
+        "loss_tuned": result["loss"]["tuned"],
+        "overlap_base": result["overlap"]["base"],
+        "overlap_tuned": result["overlap"]["tuned"],
+        "beats_base": result["beats_base"],
+        "facts": dg.MetadataValue.md(facts_markdown(result["facts"])),
+        "examples": dg.MetadataValue.md(examples_markdown(result["examples"])),
+        "details": dg.MetadataValue.json(result),
+    }

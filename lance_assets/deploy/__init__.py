@@ -1,0 +1,1 @@
+"""Configuration files for people who run a platform."""

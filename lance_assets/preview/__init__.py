@@ -1,0 +1,1 @@
+"""What people look at: contact sheet, histogram, curves. Plain data in, Markdown or PNG out."""

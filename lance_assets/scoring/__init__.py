@@ -1,0 +1,1 @@
+"""The scorer API, the registry and the built-in scorers. Plain data in, plain data out."""

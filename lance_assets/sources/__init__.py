@@ -1,0 +1,1 @@
+"""Where captions come from. No Dagster, no Ray."""

@@ -1,0 +1,1 @@
+"""Lance: schema, batches, score columns, ledger, rejects, training selection. No Dagster, no Ray."""

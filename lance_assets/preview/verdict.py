@@ -1,0 +1,34 @@
+"""What an evaluation found, as Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lance_assets.preview.sheet import escaped
+
+ANSWER = 300
+
+
+def facts_markdown(facts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Share of rows on which each fact was stated right: by the tuned model with its image, a blank one, another row's
+    image, and by always saying the commonest answer; `reads` is whether it beats all of them beyond chance."""
+    if not facts:
+        return "*the captions state no fact that is known how to check*"
+    lines = [
+        [name, f"{one['rows']}", *(f"{one[kind]:.0%}" for kind in ("tuned", "blank", "other", "majority"))]
+        + ["yes" if one["reads"] else "no"]
+        for name, one in facts.items()
+    ]
+    return _table(["fact", "rows", "tuned", "blank image", "another image", "commonest answer", "reads it"], lines)
+
+
+def examples_markdown(examples: Sequence[Mapping[str, str]]) -> str:
+    """Truth, answer of the base and of the tuned model for a few held-out rows; texts are untrusted and escaped."""
+    lines = [[escaped(example[kind], ANSWER) for kind in ("truth", "base", "tuned")] for example in examples]
+    return _table(["truth", "base", "tuned"], lines)
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows) + "\n"
