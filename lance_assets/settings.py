@@ -93,6 +93,14 @@ class PlatformConfig(Strict):
     ray: RaySettings = RaySettings()
     limits: Downloads = Downloads()
 
+    @field_validator("allow_hosts")
+    @classmethod
+    def hosts_only(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not re.match(r"^([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?$", host):
+                raise ValueError(f"{host!r} is not host or host:port")
+        return hosts
+
     def batch_rows(self, source: SourceEntry) -> int:
         """Rows per new batch of a source."""
         return self.batch_size or (DEMO_BATCH if source.spec == "demo" else PRODUCTION_BATCH)
@@ -162,8 +170,9 @@ class Platform:
         }
 
 
-def load_config(path: Path) -> PlatformConfig:
-    """platform.yaml over the defaults, the environment over both. Raises BadInput naming the file and the setting."""
+def load_config(path: Path, environment: bool = True) -> PlatformConfig:
+    """platform.yaml over the defaults, the environment over both (unless what is read is to be written again). Raises
+    BadInput naming the file and the setting."""
     try:
         said = yaml.safe_load(path.read_text()) if path.exists() else {}
     except (OSError, yaml.YAMLError) as error:
@@ -171,7 +180,7 @@ def load_config(path: Path) -> PlatformConfig:
     if not isinstance(said, dict | None):
         raise BadInput(f"{path} must be a mapping of settings, not a {type(said).__name__}")
     said = dict(said or {})
-    if address := os.environ.get(RAY_VARIABLE):
+    if environment and (address := os.environ.get(RAY_VARIABLE)):
         said["ray"] = {**(said.get("ray") or {}), "address": address}
     return validated(said, str(path))
 
@@ -183,7 +192,7 @@ def validated(said: dict[str, Any], where: str) -> PlatformConfig:
     except ValidationError as error:
         first = error.errors()[0]
         setting = ".".join(map(str, first["loc"]))
-        raise BadInput(f"{where}: {setting}: {first['msg']}") from error
+        raise BadInput(f"{where}: {setting}: {first['msg'].removeprefix('Value error, ')}") from error
     ids = [source.id for source in config.sources]
     if len(set(ids)) != len(ids):
         raise BadInput(f"{where}: sources: two sources have the same id")

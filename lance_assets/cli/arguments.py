@@ -1,25 +1,41 @@
-"""What the flags of `run` and `demo` change in platform.yaml."""
+"""What the flags of `run` and `demo` may say, and what they change in platform.yaml."""
 
 from __future__ import annotations
 
 import re
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Any
 
 from lance_assets.errors import BadInput
-from lance_assets.settings import Platform, PlatformConfig, SourceEntry, validated
+from lance_assets.settings import Platform, PlatformConfig, SourceEntry, load_config, validated
+from lance_assets.sources.open import MODELSCOPE
+from lance_assets.training.recipe import shipped
 
 NAME = re.compile(r"[^a-z0-9]+")
+
+
+def count(text: str) -> int:
+    """The type of --rows and --batch-size."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """The type of --seed."""
+    if not text.isascii() or not text.isdigit():
+        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
 
 
 def changed_config(platform: Platform, flags: Namespace) -> tuple[PlatformConfig, SourceEntry]:
     """platform.yaml with the flags laid over it, and the source that they name. Nothing is written yet.
 
-    A source that is there already keeps its id and gets the new row limit and columns; another one is added. Raises
-    BadInput.
+    A source that is there already keeps its id and gets the new row limit and columns; another one is added. What the
+    environment says is left out: it counts for one run and must not get into the file. Raises BadInput.
     """
-    config = platform.config()
+    config = load_config(platform.home.platform_yaml, environment=False)
     known = config.sources if platform.home.platform_yaml.exists() else []
     spec = _absolute(flags.source)
     old = next((entry for entry in known if entry.spec == spec), None)
@@ -33,19 +49,22 @@ def changed_config(platform: Platform, flags: Namespace) -> tuple[PlatformConfig
     if flags.batch_size is not None:
         everything["batch_size"] = flags.batch_size
     if flags.recipe is not None:
-        everything["recipe"] = str(Path(flags.recipe).absolute()) if Path(flags.recipe).exists() else flags.recipe
+        own = flags.recipe not in shipped()
+        everything["recipe"] = str(Path(flags.recipe).expanduser().absolute()) if own else flags.recipe
     everything["allow_hosts"] = list(dict.fromkeys([*config.allow_hosts, *flags.allow_host]))
     new = validated(everything, "the command line")
     return new, next(entry for entry in new.sources if entry.spec == spec)
 
 
 def _absolute(spec: str) -> str:
-    """A relative path would mean another folder to `dagster dev`."""
-    if not spec.startswith("files:"):
+    """A relative path would mean another folder to `dagster dev`. Raises BadInput for a spec of no known kind."""
+    if spec == "demo" or MODELSCOPE.match(spec):
         return spec
     path = spec.removeprefix("files:")
-    if not path or "://" in path:
-        raise BadInput(f"--source {spec}: expected files:<file, folder or glob> on this machine")
+    if path in ("", spec) or "://" in path:
+        raise BadInput(
+            f"--source {spec}: expected demo, modelscope:<owner/name>[@revision], or files:<path on this machine>"
+        )
     return f"files:{Path(path).expanduser().absolute()}"
 
 

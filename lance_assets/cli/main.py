@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-import sys
-
-if sys.version_info < (3, 11):  # noqa: UP036 - the point is to say it before anything newer is imported
-    sys.exit(f"lance_assets needs Python 3.11; this is {sys.version.split()[0]}")
-
 import argparse
+import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
+from lance_assets import __version__
 from lance_assets.cli import dev, ray, run, status
 from lance_assets.errors import BadInput
+
+ABOUT = """\
+Labels image-caption data and fine-tunes a Qwen-VL on it: one lineage of Dagster assets, computed by Ray, stored in one
+Lance table, trained by LLaMA-Factory."""
+EXIT_CODES = "exit codes: 0 done, also with rejected rows; 1 a step failed; 2 bad input, told in one sentence"
+INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
     """Says a wrong flag in one sentence instead of the whole usage."""
 
-    def error(self, message: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        raise BadInput(f"{self.prog}: {message}")
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message} (see {self.prog} --help)")
 
 
 def parser() -> argparse.ArgumentParser:
     shared = Parser(add_help=False)
-    shared.add_argument("--home", help="folder of the platform (default: LANCE_ASSETS_HOME, else ./lance_home)")
+    shared.add_argument(
+        "--home", metavar="DIR", help="the platform's folder (default: LANCE_ASSETS_HOME or lance_home)"
+    )
     shared.add_argument("--json", action="store_true", help="end stdout with one JSON object")
-    top = Parser(prog="lance-assets", description="Labels image-caption data and trains a Qwen-VL on it.")
-    commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
-    one = commands.add_parser("run", parents=[shared], help="the whole graph, incrementally")
-    run.add(one, demo=False)
-    one.set_defaults(main=run.main)
-    one = commands.add_parser("demo", parents=[shared], help="run on the built-in demo source")
-    run.add(one, demo=True)
-    one.set_defaults(main=run.main)
-    one = commands.add_parser("status", parents=[shared], help="batches, stale cells, queue, last failures")
-    one.set_defaults(main=status.main)
-    one = commands.add_parser("dev", parents=[shared], help="Dagster UI and daemon, Ray head and demo servers")
-    dev.add(one)
-    one.set_defaults(main=dev.main)
-    one = commands.add_parser("ray", parents=[shared], help="a Ray head on loopback that runs can join")
-    ray.add(one)
-    one.set_defaults(main=ray.main)
+    top = Parser(prog="lance-assets", description=ABOUT, epilog=EXIT_CODES)
+    top.add_argument("--version", action="version", version=f"lance-assets {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        """One sentence says what a command does, in the list of commands and in its own help."""
+        return commands.add_parser(name, parents=[shared], help=about, description=f"{about[0].upper()}{about[1:]}.")
+
+    run.add(command("run", "the whole graph on your own data; run it again and only what is new is worked on"))
+    run.add_demo(command("demo", "the whole graph on frames of a game that are made and served on this machine"))
+    status.add(command("status", "what is stored, stale, queued and what failed last"))
+    dev.add(command("dev", "Dagster's web UI and daemon, a Ray head and the demo's servers, all on loopback"))
+    ray.add(command("ray", "a Ray head on loopback that runs can join, so that they start faster"))
     return top
 
 
@@ -49,8 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         flags = parser().parse_args(argv)
         return flags.main(flags)
     except BadInput as error:
-        print(f"lance-assets: {error}", file=sys.stderr)
+        print(f"lance-assets: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("lance-assets: interrupted; what is stored stays, the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

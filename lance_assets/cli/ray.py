@@ -10,7 +10,8 @@ from lance_assets.settings import RAY_VARIABLE, Home, Platform
 
 
 def add(parser: ArgumentParser) -> None:
-    parser.add_argument("act", choices=["up", "down"])
+    parser.add_argument("act", choices=["up", "down"], help="start it, or end the one that was started here")
+    parser.set_defaults(main=main)
 
 
 def record_of(home: Home) -> Path:

@@ -3,64 +3,78 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from argparse import ArgumentParser, Namespace
 
-from filelock import FileLock, Timeout
-
-from lance_assets.cli.arguments import changed_config
+from lance_assets.cli.arguments import changed_config, count, seed
+from lance_assets.cli.ready import check, claimed
 from lance_assets.errors import BadInput
 from lance_assets.settings import Home, Platform, save_config
 
+SPEC = "modelscope:<owner/name>[@revision], or files:<file, folder or glob of jsonl, csv, parquet>, or demo"
+KEPT = "What the flags say is kept in <home>/platform.yaml, for later runs and for lance-assets dev."
 
-def add(parser: ArgumentParser, demo: bool) -> None:
-    """The flags of `run`, or of `demo`, which is `run` on the demo source."""
-    parser.add_argument("--rows", type=int, help="at most so many rows of the source, in all")
-    parser.add_argument("--seed", type=int, help="demo: seed of the game")
-    if demo:
-        parser.set_defaults(
-            source="demo", batch_size=None, recipe=None, allow_host=[], url_column=None, caption_column=None
-        )
-        return
+
+def add(parser: ArgumentParser) -> None:
+    parser.add_argument("--source", required=True, metavar="SPEC", help=SPEC)
+    _add_common(parser)
+    parser.add_argument("--batch-size", type=count, metavar="B", help="rows of a new batch (default: 10000, demo 300)")
+    parser.add_argument("--recipe", metavar="FILE", help="a LLaMA-Factory YAML file (default: demo, a tiny Qwen2.5-VL)")
     parser.add_argument(
-        "--source", required=True, help="modelscope:<owner/name>[@revision] | files:<file, folder or glob> | demo"
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="an image server that may have a private address; can be repeated",
     )
-    parser.add_argument("--batch-size", type=int, help="rows per new batch")
-    parser.add_argument("--recipe", help="a LLaMA-Factory YAML")
     parser.add_argument(
-        "--allow-host", action="append", default=[], metavar="HOST:PORT", help="may be private; can be repeated"
+        "--url-column", metavar="C", help="the image's URL (default: opensource_url, image_url, url or image)"
     )
-    parser.add_argument("--url-column", help="column of the image URL")
-    parser.add_argument("--caption-column", help="column of the caption")
+    parser.add_argument(
+        "--caption-column", metavar="C", help="the caption (default: global_caption, cap_seg, caption or text)"
+    )
+    parser.epilog = KEPT
+
+
+def add_demo(parser: ArgumentParser) -> None:
+    """`demo` is `run` on the demo source."""
+    _add_common(parser)
+    parser.set_defaults(
+        source="demo", batch_size=None, recipe=None, allow_host=[], url_column=None, caption_column=None
+    )
+    parser.epilog = KEPT
+
+
+def _add_common(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--rows", type=count, metavar="N", help="at most so many rows of the source, in all (default: all, demo 600)"
+    )
+    parser.add_argument("--seed", type=seed, metavar="S", help="which game the demo plays (default: 0)")
+    parser.set_defaults(main=main)
 
 
 def main(flags: Namespace) -> int:
     """0 done, also with rejects; 1 an asset failed. Raises BadInput."""
     home = Home.find(flags.home)
-    fresh = not home.root.exists()
-    home.create()
-    try:
-        with FileLock(home.root / ".run.lock", timeout=0):
-            return _run(Platform(home), flags)
-    except Timeout as error:
-        raise BadInput(f"another run is working on {home.root}; wait for it or use another --home") from error
-    except BadInput:
-        if fresh:
-            shutil.rmtree(home.root)
-        raise
+    check(changed_config(Platform(home), flags)[0])
+    with claimed(home):
+        return _run(Platform(home), flags)
 
 
 def _run(platform: Platform, flags: Namespace) -> int:
     started = time.monotonic()
+    # Once more under the lock: another run may have changed the file. Dagster is imported only now, so that a mistyped
+    # flag answers at once.
     config, entry = changed_config(platform, flags)
-    # Dagster is imported only now: a mistyped flag answers at once.
     from lance_assets.cli.runs import open_instance, reap
     from lance_assets.cli.summary import summarize, words
     from lance_assets.cli.work import do_work, find_batches, known_batches, register
+    from lance_assets.compute.cluster import probe
     from lance_assets.sources.open import open_source
 
+    if address := platform.config().ray.address:
+        probe(address)
     with open_instance(platform.home) as instance:
         for run_id in reap(instance):
             say(f"run {run_id} was dead: marked as failed")

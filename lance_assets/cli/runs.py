@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psutil
@@ -21,6 +22,7 @@ from dagster._core.remote_origin import (
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from lance_assets.errors import in_one_line
 from lance_assets.settings import HOME_VARIABLE, Home
 
 MODULE = "lance_assets.definitions"
@@ -73,14 +75,20 @@ def execute(
 
 
 def failures(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """`step: first line of the error` for each step that failed in a run."""
-    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    """`step: what went wrong`, in one line for each step that failed; for a run that failed between its steps, one line
+    about the run."""
     lines = []
-    for record in records:
-        event = record.event_log_entry.get_dagster_event()
+    for event in _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE):
         data = event.step_failure_data
         lines.append(f"{event.step_key}: {_cause(data.user_failure_data, data.error)}")
-    return lines
+    if lines:
+        return lines
+    for kind in (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED):
+        for event in _events(instance, run_id, kind):
+            lines.append(
+                f"run {run_id}: {_cause(None, getattr(event.event_specific_data, 'error', None), event.message)}"
+            )
+    return lines or [f"run {run_id}: it ended without success and gave no reason"]
 
 
 def reap(instance: dg.DagsterInstance) -> list[str]:
@@ -89,22 +97,33 @@ def reap(instance: dg.DagsterInstance) -> list[str]:
     Dagster's run monitoring does not notice them: a kill -9 leaves them STARTED with their slots for ever.
     """
     dead: list[str] = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=list(IN_PROGRESS_RUN_STATUSES))):
-        tag = run.tags.get(PID_TAG)
-        if tag and not _alive(tag):
-            instance.report_run_failed(run, "the process of this run died")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            dead.append(run.run_id)
+    for run in dead_runs(instance):
+        instance.report_run_failed(run, "the process of this run died")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        dead.append(run.run_id)
     return dead
 
 
-def _cause(failure: object, error: object) -> str:
-    description = getattr(failure, "description", None)
-    if description:
-        return str(description)
-    while getattr(error, "cause", None) is not None:
-        error = error.cause  # pyright: ignore[reportAttributeAccessIssue]
-    return str(getattr(error, "message", error)).strip().splitlines()[0]
+def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs that count as in progress although the command line that started them is gone. A re-execution from the UI
+    carries the tags of its parent, but not its process."""
+    open_runs = instance.get_runs(dg.RunsFilter(statuses=[*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.NOT_STARTED]))
+    ours = [run for run in open_runs if PID_TAG in run.tags and run.parent_run_id is None]
+    return [run for run in ours if not _alive(run.tags[PID_TAG])]
+
+
+def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
+    records = instance.get_records_for_run(run_id, of_type=kind).records
+    return [record.event_log_entry.get_dagster_event() for record in records]
+
+
+def _cause(failure: Any, error: Any, otherwise: str | None = "") -> str:
+    """What the body said when it gave up, else the first error of the chain, else the event's own words."""
+    if failure is not None and failure.description:
+        return in_one_line(failure.description)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return in_one_line(error.message if error is not None else otherwise or "")
 
 
 def _process_tag() -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from lance_assets.errors import BadInput
 from lance_assets.settings import Home, Platform
+
+
+def add(parser: ArgumentParser) -> None:
+    parser.set_defaults(main=main)
 
 
 def main(flags: Namespace) -> int:
@@ -25,7 +29,7 @@ def read(platform: Platform) -> dict[str, Any]:
     import dagster as dg
 
     from lance_assets.assets.scores import platform_scorers
-    from lance_assets.cli.runs import failures, open_instance
+    from lance_assets.cli.runs import dead_runs, failures, open_instance
     from lance_assets.cli.work import known_batches, pending
     from lance_assets.compute.label import identity_of
     from lance_assets.store.files import DataRoot
@@ -43,7 +47,8 @@ def read(platform: Platform) -> dict[str, Any]:
         counts[one.reason] = counts.get(one.reason, 0) + one.rows
     with open_instance(platform.home) as instance:
         keys = known_batches(platform, instance)
-        waiting = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+        waiting, running = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED], [dg.DagsterRunStatus.STARTED]
+        dead = [run for run in dead_runs(instance) if run.status == dg.DagsterRunStatus.STARTED]
         failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=5)
         return {
             "home": str(platform.home.root),
@@ -52,7 +57,8 @@ def read(platform: Platform) -> dict[str, Any]:
             "stale": stale,
             "queue": {
                 "queued": instance.get_runs_count(dg.RunsFilter(statuses=waiting)),
-                "running": instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])),
+                "running": instance.get_runs_count(dg.RunsFilter(statuses=running)) - len(dead),
+                "dead": len(dead),
             },
             "last_failures": [{"run_id": run.run_id, "steps": failures(instance, run.run_id)} for run in failed],
         }
@@ -68,7 +74,8 @@ def words(found: dict[str, Any]) -> list[str]:
     ]
     for scorer, why in found["stale"].items():
         lines.append(f"stale     {scorer}: {', '.join(f'{count} {reason}' for reason, count in why.items()) or 'none'}")
-    lines.append(f"queue     {found['queue']['queued']} queued, {found['queue']['running']} running")
+    queue = found["queue"]
+    lines.append(f"queue     {queue['queued']} queued, {queue['running']} running, {queue['dead']} dead")
     for failure in found["last_failures"]:
-        lines += [f"failed    {failure['run_id'][:8]} {step}" for step in failure["steps"] or ["(no step failed)"]]
+        lines += [f"failed    {failure['run_id'][:8]} {step}" for step in failure["steps"]]
     return lines

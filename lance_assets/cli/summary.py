@@ -143,4 +143,6 @@ def words(summary: Mapping[str, Any]) -> list[str]:
         )
     if evaluation:
         lines.append(f"verdict   {evaluation['verdict']}")
+    if "blocked_address" in rows["rejected"]:
+        lines.append("hint      blocked_address: a server with a private address needs --allow-host HOST:PORT")
     return lines + [f"FAILED    {line}" for line in summary["failed"]]

@@ -12,7 +12,7 @@ from lance_assets.assets.scores import alignment_model, platform_scorers, score_
 from lance_assets.automation.planner import discover
 from lance_assets.cli.runs import execute, failures
 from lance_assets.compute.label import identity_of
-from lance_assets.compute.registry import current_alignment
+from lance_assets.compute.registry import needs_fit
 from lance_assets.partitions import PARTITIONS, contiguous
 from lance_assets.settings import Platform, PlatformConfig, SourceEntry
 from lance_assets.sources.open import open_source
@@ -65,7 +65,7 @@ def do_work(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str
     """Materializes every pending batch, then the training set, checkpoint and evaluation.
 
     Batches that stand next to each other share a run, and the last run does the rest of the graph, too. Where a run
-    fails, its batches are tried one by one, so that a failing batch costs only itself.
+    fails, those of its batches that are not done are tried one by one, so that a failing batch costs only itself.
     """
     work = Work()
     scores = [score_key(name) for name in platform_scorers(platform)]
@@ -78,15 +78,17 @@ def do_work(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str
         assets = [*partitioned, *_models(platform)]
         last = at == len(ranges) - 1
         run = _run(instance, [*assets, *(TAIL if last else [])], ends, work)
-        if run.is_success:
-            tail_done = last
-        elif ends[0] != ends[1]:
-            say("the run failed; its batches are tried one by one")
-            for key in _between(keys, ends):
+        batches = _between(keys, ends)
+        left = [] if run.is_success else pending(platform, batches)
+        if left and len(batches) > 1:
+            say(f"the run failed; the {len(left)} of its {len(batches)} batches that are not done are tried one by one")
+            for key in left:
                 if not _run(instance, [*partitioned, *_models(platform)], (key, key), work).is_success:
                     work.failed += failures(instance, work.run_ids[-1])
-        else:
+            continue
+        if not run.is_success:
             work.failed += failures(instance, run.run_id)
+        tail_done = last and not left
     if not tail_done and exists(DataRoot(platform.home.data)) and not _run(instance, TAIL, None, work).is_success:
         work.failed += failures(instance, work.run_ids[-1])
     return work
@@ -94,7 +96,7 @@ def do_work(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str
 
 def _models(platform: Platform) -> list[dg.AssetKey]:
     """The alignment model is fitted once; refitting it is an explicit act, since it makes every score stale."""
-    wanted = "alignment" in platform_scorers(platform) and current_alignment(platform.home.models) is None
+    wanted = "alignment" in platform_scorers(platform) and needs_fit(platform.home.models)
     return [alignment_model.key] if wanted else []
 
 

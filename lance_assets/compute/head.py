@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from lance_assets.compute import LOOPBACK
 from lance_assets.compute.cluster import OBJECT_STORE_BYTES
+from lance_assets.compute.processes import end, find, launch
 from lance_assets.errors import BadInput
 
 START_SECONDS = 60.0
@@ -31,14 +26,8 @@ class Head:
 
 def find_head(record: Path) -> Head | None:
     """The head that the file records, if it still lives."""
-    if not record.exists():
-        return None
-    said = json.loads(record.read_text())
-    try:
-        alive = psutil.Process(said["pid"]).create_time() == said["started"]
-    except psutil.NoSuchProcess:
-        alive = False
-    return Head(said["pid"], said["address"]) if alive else None
+    said = find(record)
+    return Head(said["pid"], said["address"]) if said else None
 
 
 def start_head(record: Path, num_cpus: int, log: Path) -> Head:
@@ -54,30 +43,19 @@ def start_head(record: Path, num_cpus: int, log: Path) -> Head:
         *("--min-worker-port", "20000", "--max-worker-port", "29999"),
     ]
     with log.open("ab") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
+        process = launch(record, command, {"address": address}, stdout=stream, stderr=stream)
     deadline = time.monotonic() + START_SECONDS
     while not _answers(address):
         if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
+            end(record)
             raise BadInput(f"the Ray head did not come up at {address}; see {log}")
-        time.sleep(0.2)
-    started = psutil.Process(process.pid).create_time()
-    record.write_text(json.dumps({"pid": process.pid, "started": started, "address": address}))
+        time.sleep(0.2)  # between two knocks
     return Head(process.pid, address)
 
 
 def stop_head(record: Path) -> bool:
     """Ends the recorded head and its children; False where none was running."""
-    head = find_head(record)
-    if head is not None:
-        process = psutil.Process(head.pid)
-        children = process.children(recursive=True)
-        os.kill(head.pid, signal.SIGTERM)
-        _, alive = psutil.wait_procs([process, *children], timeout=15)
-        for one in alive:
-            one.kill()
-    record.unlink(missing_ok=True)
-    return head is not None
+    return end(record)
 
 
 def _free_port() -> int:

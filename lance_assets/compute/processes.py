@@ -5,14 +5,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+#: How long processes may take to end when they are asked to.
 ASK_SECONDS = 15.0
+#: The start of a process is computed from the clock, which may be set meanwhile.
+CLOCK_SECONDS = 5.0
 
 
 def launch(record: Path, command: Sequence[str], said: dict[str, Any], **options: Any) -> subprocess.Popen[bytes]:
@@ -29,47 +34,42 @@ def find(record: Path) -> dict[str, Any] | None:
     if not record.exists():
         return None
     said = json.loads(record.read_text())
-    return said if _leads(said) else None
+    return said if _leader(said) else None
 
 
-def end(record: Path, ask_with: Sequence[int], ask_seconds: float = ASK_SECONDS) -> bool:
+def end(record: Path, politely: int = signal.SIGTERM) -> bool:
     """Ends what the record names and everything that it started, and removes the record. False where nothing lived.
 
-    The signals are sent one after the other, the first to the recorded process, the others to all that is left, with
-    `ask_seconds` for each; who is still there then is killed.
+    All are sent the signal `politely` at once, as by a terminal; who does not end in time is killed.
     """
     if not record.exists():
         return False
     said = json.loads(record.read_text())
-    first = left = _members(said)
-    for number in ask_with:
+    lived = members(said)
+    for number in (politely, signal.SIGKILL):
+        left = members(said)
         for process in left:
-            if number != ask_with[0] or process.pid == said["pid"] or not _leads(said):
-                _signal(process, number)
-        psutil.wait_procs(left, timeout=ask_seconds)
-        left = _members(said)
-    while left:
-        for process in left:
-            _signal(process, None)
-        psutil.wait_procs(left, timeout=ask_seconds)
-        left = _members(said)
-    record.unlink(missing_ok=True)
-    return bool(first)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        psutil.wait_procs(left, timeout=ASK_SECONDS)
+    record.unlink()
+    return bool(lived)
 
 
-def _members(said: dict[str, Any]) -> list[psutil.Process]:
-    """Who lives in the recorded session, its leader or not. The kernel gives no number away that names a session."""
-    if said["started"] < psutil.boot_time() or (psutil.pid_exists(said["pid"]) and not _leads(said)):
+def members(said: dict[str, Any]) -> list[psutil.Process]:
+    """Who lives in the recorded session, its leader or not. The kernel gives no number away that names a session, so a
+    leader that is somebody else says that ours is over."""
+    if said["started"] < psutil.boot_time() or (psutil.pid_exists(said["pid"]) and not _leader(said, zombie=True)):
         return []
-    return [process for process in psutil.process_iter() if _session(process) == said["pid"] and _lives(process)]
+    return [process for process in psutil.process_iter() if _session(process.pid) == said["pid"] and _lives(process)]
 
 
-def _leads(said: dict[str, Any]) -> bool:
-    try:
+def _leader(said: dict[str, Any], zombie: bool = False) -> psutil.Process | None:
+    with suppress(psutil.NoSuchProcess):
         process = psutil.Process(said["pid"])
-        return process.create_time() == said["started"] and _lives(process)
-    except psutil.NoSuchProcess:
-        return False
+        if abs(process.create_time() - said["started"]) < CLOCK_SECONDS and (zombie or _lives(process)):
+            return process
+    return None
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -79,16 +79,8 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _session(process: psutil.Process) -> int | None:
+def _session(pid: int) -> int | None:
     try:
-        return os.getsid(process.pid)
+        return os.getsid(pid)
     except ProcessLookupError:
         return None
-
-
-def _signal(process: psutil.Process, number: int | None) -> None:
-    """Sends a signal; None = kill. One that is gone already is what we want."""
-    try:
-        process.kill() if number is None else process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return

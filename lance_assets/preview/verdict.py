@@ -15,9 +15,9 @@ def facts_markdown(facts: Mapping[str, Mapping[str, Any]]) -> str:
     image, and by always saying the commonest answer; `reads` is whether it beats all of them beyond chance."""
     if not facts:
         return "*the captions state no fact that is known how to check*"
+    kinds = ("tuned", "blank", "other", "majority")
     lines = [
-        [name, f"{one['rows']}", *(f"{one[kind]:.0%}" for kind in ("tuned", "blank", "other", "majority"))]
-        + ["yes" if one["reads"] else "no"]
+        [name, f"{one['rows']}", *(f"{one[kind]:.0%}" for kind in kinds), "yes" if one["reads"] else "no"]
         for name, one in facts.items()
     ]
     return _table(["fact", "rows", "tuned", "blank image", "another image", "commonest answer", "reads it"], lines)
