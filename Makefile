@@ -1,5 +1,5 @@
 # The two commands of a newcomer are `make demo` and `make test`; each makes .venv when it is missing.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: demo test dev lint bench pictures clean

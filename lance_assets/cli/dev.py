@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ SUPERSEDED = "ignore:Function `dev_command` is superseded"
 
 
 def add(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=3000, help="of the web UI (default: 3000)")
+    parser.add_argument("--port", type=_port, metavar="P", default=3000, help="of the web UI (default: 3000)")
     parser.add_argument(
         "--workspace",
         metavar="FILE",
@@ -48,6 +48,8 @@ def main(flags: Namespace) -> int:
     if not workspace.exists():
         raise BadInput(f"there is no {workspace}: start it in the checkout, or name the file with --workspace")
     Platform(home).config()
+    if not home.root.exists():
+        _check_free(flags.port)  # so that nothing is made in vain
     home.create()
     try:
         with FileLock(home.root / ".dev.lock", timeout=0):
@@ -155,13 +157,21 @@ class _Dev:
             say(f"run {run_id} was cut off: marked as failed, its slots are free; re-execute it in the UI")
 
 
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)
+
+
 def _check_free(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
-        except (OSError, OverflowError) as error:
-            raise BadInput(f"port {port} cannot be used for the web UI ({error}): name another with --port") from error
+        except OSError as error:
+            raise BadInput(
+                f"port {port} cannot be used for the web UI ({error.strerror}): name another with --port"
+            ) from error
 
 
 def _answers(port: int) -> bool:

@@ -43,7 +43,7 @@ def start_head(record: Path, num_cpus: int, log: Path) -> Head:
         *("--min-worker-port", "20000", "--max-worker-port", "29999"),
     ]
     with log.open("ab") as stream:
-        process = launch(record, command, {"address": address}, stdout=stream, stderr=stream)
+        process = launch(record, command, {"address": address}, stream)
     deadline = time.monotonic() + START_SECONDS
     while not _answers(address):
         if process.poll() is not None or time.monotonic() > deadline:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -20,10 +20,14 @@ ASK_SECONDS = 15.0
 CLOCK_SECONDS = 5.0
 
 
-def launch(record: Path, command: Sequence[str], said: dict[str, Any], **options: Any) -> subprocess.Popen[bytes]:
+def launch(
+    record: Path, command: Sequence[str], said: dict[str, Any], output: IO[bytes] | None = None, cwd: Path | None = None
+) -> subprocess.Popen[bytes]:
     """Starts a command in its own session, so that a Ctrl-C in the terminal reaches it only through us, and writes
-    {"pid", "started", **said}. `options` are Popen's."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+    {"pid", "started", **said}. `output` takes stdout and stderr; None = ours."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, start_new_session=True
+    )
     started = psutil.Process(process.pid).create_time()
     record.write_text(json.dumps({"pid": process.pid, "started": started, **said}))
     return process
