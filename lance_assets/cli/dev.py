@@ -144,7 +144,7 @@ class _Dev:
         from lance_assets.compute.processes import end
 
         for name, record in (("Dagster", self.dagster), ("Ray head", self.ray)):
-            if end(record, signal.SIGINT if record == self.dagster else signal.SIGTERM) and why:
+            if end(record) and why:
                 say(f"ended the {name} {why}")
 
     def _reap(self, instance: dg.DagsterInstance) -> None:

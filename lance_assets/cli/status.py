@@ -52,7 +52,7 @@ def read(platform: Platform) -> dict[str, Any]:
         failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=5)
         return {
             "home": str(platform.home.root),
-            "batches": {"known": len(keys), "pending": pending(platform, keys)},
+            "batches": {"known": len(keys), "pending": pending(platform, keys).batches},
             "rows": {"stored": dataset.count_rows() if dataset else 0, "rejected": reasons(read_rejects(root))},
             "stale": stale,
             "queue": {

@@ -18,7 +18,7 @@ from lance_assets.settings import Platform, PlatformConfig, SourceEntry
 from lance_assets.sources.open import open_source
 from lance_assets.store.captions import catalog
 from lance_assets.store.files import DataRoot
-from lance_assets.store.rejects import read_rejects
+from lance_assets.store.rejects import read_rejects, worth_another_try
 from lance_assets.store.staleness import all_stale_cells
 from lance_assets.store.table import exists, open_images
 
@@ -49,41 +49,54 @@ def known_batches(platform: Platform, instance: dg.DagsterInstance) -> list[str]
     return [*registered, *sorted(set(catalog(DataRoot(platform.home.data))) - set(registered))]
 
 
-def pending(platform: Platform, keys: Sequence[str]) -> list[str]:
-    """The batches that lack captions, images or a current score."""
+@dataclass(frozen=True)
+class Pending:
+    """What there is to do, in the order of the batches: `missing` lack captions or images, `stale` only scores."""
+
+    missing: list[str]
+    stale: list[str]
+
+    @property
+    def batches(self) -> list[str]:
+        return [*self.missing, *self.stale]
+
+
+def pending(platform: Platform, keys: Sequence[str]) -> Pending:
+    """A batch of which no row could be stored counts as missing as long as another try may go better."""
     root = DataRoot(platform.home.data)
     if not exists(root):
-        return list(keys)
+        return Pending(list(keys), [])
     identities = [identity_of(scorer) for scorer in platform_scorers(platform).values()]
-    stale = all_stale_cells(root, open_images(root), identities)
-    refused = set(read_rejects(root)["batch"].to_pylist())
-    have = set(catalog(root))
-    return [key for key in keys if key not in have or stale.get(key) or (key not in stale and key not in refused)]
+    stored = all_stale_cells(root, open_images(root), identities)
+    rejects = read_rejects(root)
+    settled = set(rejects["batch"].to_pylist()) - worth_another_try(rejects) | set(stored)
+    return Pending([key for key in keys if key not in settled], [key for key in keys if stored.get(key)])
 
 
 def do_work(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str], say: Say) -> Work:
     """Materializes every pending batch, then the training set, checkpoint and evaluation.
 
-    Batches that stand next to each other share a run, and the last run does the rest of the graph, too. Where a run
-    fails, those of its batches that are not done are tried one by one, so that a failing batch costs only itself.
+    Batches that stand next to each other and lack the same share a run, and the last run does the rest of the graph,
+    too. A stored batch is scored without its source, which may be gone. Where a run fails, those of its batches that
+    are not done are tried one by one, so that a failing batch costs only itself.
     """
-    work = Work()
+    todo = pending(platform, keys)
+    work = Work(batches=todo.batches)
     scores = [score_key(name) for name in platform_scorers(platform)]
-    partitioned = [dg.AssetKey(["raw_captions"]), dg.AssetKey(["image_dataset"]), *scores]
-    work.batches = pending(platform, keys)
-    ranges = contiguous(work.batches, keys)
+    everything = [dg.AssetKey(["raw_captions"]), dg.AssetKey(["image_dataset"]), *scores]
+    plan = [(everything, ends) for ends in contiguous(todo.missing, keys)]
+    plan += [(scores, ends) for ends in contiguous(todo.stale, keys)]
     say(f"{len(work.batches)} of {len(keys)} batches have something to do")
     tail_done = False
-    for at, ends in enumerate(ranges):
-        assets = [*partitioned, *_models(platform)]
-        last = at == len(ranges) - 1
-        run = _run(instance, [*assets, *(TAIL if last else [])], ends, work)
+    for at, (assets, ends) in enumerate(plan):
+        last = at == len(plan) - 1
+        run = _run(instance, [*assets, *_models(platform), *(TAIL if last else [])], ends, work)
         batches = _between(keys, ends)
-        left = [] if run.is_success else pending(platform, batches)
+        left = [] if run.is_success else pending(platform, batches).batches
         if left and len(batches) > 1:
             say(f"the run failed; the {len(left)} of its {len(batches)} batches that are not done are tried one by one")
             for key in left:
-                if not _run(instance, [*partitioned, *_models(platform)], (key, key), work).is_success:
+                if not _run(instance, [*assets, *_models(platform)], (key, key), work).is_success:
                     work.failed += failures(instance, work.run_ids[-1])
             continue
         if not run.is_success:

@@ -23,7 +23,7 @@ from lance_assets.ingest.limits import Limits
 from lance_assets.store.batches import replace_batch, stored_rows, write_fragment
 from lance_assets.store.captions import read_captions
 from lance_assets.store.files import DataRoot, claim
-from lance_assets.store.rejects import read_rejects, reasons, replace_rejects
+from lance_assets.store.rejects import read_rejects, reasons, replace_rejects, worth_another_try
 from lance_assets.store.schema import REJECTS
 from lance_assets.store.table import ensure_images, exists, open_images
 
@@ -163,7 +163,7 @@ def _already(root: DataRoot, batch: str, captions: pa.Table) -> Ingested | None:
     rejects = read_rejects(root, batch)
     refused = set(rejects["id"].to_pylist())
     wanted = {row["id"]: row for row in captions.to_pylist()}
-    if not stored and not refused:
+    if not stored and (not refused or worth_another_try(rejects)):
         return None
     same = all(
         (row := wanted.get(old["id"])) is not None

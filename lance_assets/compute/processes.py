@@ -41,16 +41,16 @@ def find(record: Path) -> dict[str, Any] | None:
     return said if _leader(said) else None
 
 
-def end(record: Path, politely: int = signal.SIGTERM) -> bool:
+def end(record: Path) -> bool:
     """Ends what the record names and everything that it started, and removes the record. False where nothing lived.
 
-    All are sent the signal `politely` at once, as by a terminal; who does not end in time is killed.
+    All are asked at once; who does not end in time is killed.
     """
     if not record.exists():
         return False
     said = json.loads(record.read_text())
     lived = members(said)
-    for number in (politely, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         left = members(said)
         for process in left:
             with suppress(psutil.NoSuchProcess):

@@ -48,6 +48,12 @@ def reasons(rejects: pa.Table) -> dict[str, int]:
     return dict(Counter(rejects["reason"].to_pylist()).most_common())
 
 
+def worth_another_try(rejects: pa.Table) -> set[str]:
+    """Batches with a row that may go better next time: it failed in passing, or its server may be allowed by now."""
+    rows = rejects.select(["batch", "reason", "transient"]).to_pylist()
+    return {row["batch"] for row in rows if row["transient"] or row["reason"] == "blocked_address"}
+
+
 def transient(rejects: pa.Table) -> int:
     """How many of them a later run may still store."""
     return sum(rejects["transient"].to_pylist())
