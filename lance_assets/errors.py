@@ -4,10 +4,10 @@ import re
 
 #: Colours that Ray puts into its messages.
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+#: The line of a traceback that says what was raised; what Ray wrapped around it is of no interest.
+RAISED = re.compile(r"^(?!ray\.exceptions\.)(?:\w+\.)*[A-Z]\w*: \S")
 #: Of an error that is a sentence already, the type says nothing to people.
-OWN = re.compile(
-    r"(?:RayTaskError\((?:BadInput|MissingExtra)\): )?(?:lance_assets\.errors\.)?\b(?:BadInput|MissingExtra): "
-)
+OWN = re.compile(r"^(?:lance_assets\.errors\.)?(?:BadInput|MissingExtra): ")
 
 
 class BadInput(Exception):
@@ -26,10 +26,9 @@ class MissingExtra(BadInput):
 
 
 def in_one_line(text: str) -> str:
-    """An error's text for people: its first line; of a traceback sent by Ray, the line that says what it was."""
-    lines = [line.strip() for line in ANSI.sub("", text).splitlines() if line.strip()]
+    """An error's text for people: its first line; of a traceback sent by Ray, the line that says what was raised."""
+    lines = [line.rstrip() for line in ANSI.sub("", text).splitlines() if line.strip()]
     if not lines:
         return "no reason was given"
-    before, ray, _ = lines[0].partition("ray::")
-    line = before + lines[-1] if ray else lines[0]
-    return OWN.sub("", line)
+    raised = [line for line in lines[1:] if RAISED.match(line)] if "ray::" in text else []
+    return OWN.sub("", raised[-1] if raised else lines[0].strip())

@@ -13,6 +13,7 @@ import dagster as dg
 import psutil
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -52,7 +53,7 @@ def execute(
     instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], keys: tuple[str, str] | None, tags: dict[str, str]
 ) -> dg.DagsterRun:
     """Materializes assets, for the range of partitions `keys` (first, last) if given, in this process; returns the
-    finished run, successful or not."""
+    finished run, successful or not. Raises KeyboardInterrupt when a Ctrl-C ended it, which Dagster keeps to itself."""
     ends = {} if keys is None else {RANGE_START: keys[0], RANGE_END: keys[1]}
     if keys and keys[0] == keys[1]:
         ends = {PARTITION: keys[0]}
@@ -71,6 +72,8 @@ def execute(
     finished = instance.get_run_by_id(run.run_id)
     if finished is None:
         raise RuntimeError(f"run {run.run_id} vanished from the instance")
+    if not finished.is_success and _interrupted(instance, run.run_id):
+        raise KeyboardInterrupt
     return finished
 
 
@@ -110,6 +113,13 @@ def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     open_runs = instance.get_runs(dg.RunsFilter(statuses=[*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.NOT_STARTED]))
     ours = [run for run in open_runs if PID_TAG in run.tags and run.parent_run_id is None]
     return [run for run in ours if not _alive(run.tags[PID_TAG])]
+
+
+def _interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
+    kinds = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
+    data = [event.event_specific_data for kind in kinds for event in _events(instance, run_id, kind)]
+    errors = [error for one in data if (error := getattr(one, "error", None)) is not None]
+    return any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
 def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from ray import serve
 from ray.serve.config import ProxyLocation
+from ray.serve.context import _set_global_client
 from ray.serve.handle import DeploymentHandle
 
 from lance_assets.compute.label import items_of
@@ -59,6 +60,8 @@ def served(scorer: Scorer, run_id: str) -> Iterator[ServedCall]:
         yield ServedCall(handle)
     finally:
         serve.delete(name)
+        # Ray keeps the way to this cluster's controller for the whole process; the next run may have another cluster.
+        _set_global_client(None)
 
 
 def _listen_on_loopback_only() -> None:

@@ -1,0 +1,27 @@
+"""A run on a private cluster leaves nothing behind that would break the next run of the same process."""
+
+import subprocess
+import sys
+
+TWICE = """
+import dagster as dg
+from lance_assets.compute.cluster import RayCluster
+from lance_assets.compute.serve import served
+from lance_assets.scoring.registry import scorers
+import pyarrow as pa
+
+said = [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "a cow by a lake"}]
+rows = pa.table({"id": ["a"], "messages": [said], "caption_missing": [False]})
+scorer = scorers(["caption_quality"])["caption_quality"]
+for run in ("one", "two"):
+    with RayCluster(num_cpus=1).yield_for_execution(dg.build_init_resource_context()):
+        with served(scorer, run) as call:
+            print(run, call({"caption_quality": scorer}, rows)["caption_quality"].values)
+"""
+
+
+def test_a_scorer_is_served_on_one_private_cluster_after_the_other():
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (line.partition(" ")[2] for line in done.stdout.splitlines()[-2:])
+    assert one == two
