@@ -6,16 +6,19 @@ Grammar: `<source>-<first 8 hex of the file's sha256>-<first row>-<end row>`, en
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 from lance_assets.errors import BadInput
 
 #: Name of the dynamic partitions that hold the batch keys in Dagster.
 PARTITIONS = "batches"
 
-KEY = re.compile(r"^(?P<source>[a-z0-9][a-z0-9_]{0,40})-(?P<file>[0-9a-f]{8})-(?P<first>\d{1,12})-(?P<end>\d{1,12})$")
+KEY = re.compile(
+    r"(?P<source>[a-z0-9][a-z0-9_]{0,40})-(?P<file>[0-9a-f]{8})-(?P<first>[0-9]{1,12})-(?P<end>[0-9]{1,12})"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +40,7 @@ class Batch:
     @classmethod
     def parse(cls, key: str) -> Batch:
         """Raises BadInput when the key does not follow the grammar."""
-        match = KEY.match(key)
+        match = KEY.fullmatch(key)
         if match is None or int(match["first"]) >= int(match["end"]):
             raise BadInput(f"{key!r} is not a batch key: expected <source>-<8 hex digits>-<first row>-<end row>")
         return cls(match["source"], match["file"], int(match["first"]), int(match["end"]))
@@ -55,28 +58,32 @@ def uncovered(rows: int, covered: Iterable[tuple[int, int]]) -> Iterator[tuple[i
 
 def new_batches(
     source: str,
-    files: Iterable[tuple[str, int]],
+    files: Iterable[tuple[str, str, int]],
     known: Iterable[Batch],
     batch_rows: int,
     limit: int | None = None,
+    paths: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Batch]:
     """Batches to add so that the first `limit` rows of a source (None = all) are covered, known batches included.
 
-    `files` are (sha256, rows) in the source's order, read lazily: none is looked at after the limit is reached. Batches
-    that exist are never touched: more rows, more files or another batch size only add ranges that none covers.
+    `files` are (path, sha256, rows) in the source's order, read lazily: none is looked at after the limit is reached.
+    Batches that exist are never touched: more rows, more files or another batch size only add ranges that none covers.
+    A row is its path and number, so a file that grew (another sha256 under a known path; `paths` gives the path of a
+    batch by its key) adds only the rows behind those that it had.
     """
     ranges: dict[str, list[tuple[int, int]]] = {}
     room = limit
     for batch in known:
         if batch.source == source:
-            ranges.setdefault(batch.file, []).append((batch.first, batch.end))
+            for name in {batch.file, paths.get(str(batch), batch.file)}:
+                ranges.setdefault(name, []).append((batch.first, batch.end))
             room = None if room is None else room - batch.rows
     added: list[Batch] = []
     if room is not None and room <= 0:
         return added
-    for sha256, rows in files:
+    for path, sha256, rows in files:
         file = sha256[:8]
-        for first, end in list(uncovered(rows, ranges.get(file, []))):
+        for first, end in list(uncovered(rows, [*ranges.get(file, []), *ranges.get(path, [])])):
             for start in range(first, end, batch_rows):
                 stop = min(start + batch_rows, end, start + (room if room is not None else batch_rows))
                 added.append(Batch(source, file, start, stop))

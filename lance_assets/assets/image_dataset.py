@@ -22,6 +22,7 @@ from lance_assets.partitions import Batch
 from lance_assets.settings import Platform
 from lance_assets.store.metadata import write_metadata
 from lance_assets.store.schema import IMAGES
+from lance_assets.store.table import refresh_index
 
 
 @dg.asset(
@@ -53,6 +54,7 @@ def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ra
                 else:
                     _describe(context, platform, done)
     if len(failures) < len(context.partition_keys):
+        refresh_index(data_root(platform))
         write_metadata(data_root(platform), "image_dataset")
     raise_failures(context, failures)
 

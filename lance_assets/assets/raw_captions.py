@@ -6,6 +6,7 @@ from lance_assets.assets.common import BATCHES, PlatformParam, data_root, raise_
 from lance_assets.assets.sources import source_of
 from lance_assets.compute.captions import collect
 from lance_assets.partitions import Batch
+from lance_assets.sources.base import Source, SourceFile
 from lance_assets.store.schema import CAPTIONS
 
 
@@ -24,9 +25,13 @@ def raw_captions(context: dg.AssetExecutionContext, platform: PlatformParam) -> 
     keeps its place with a `problem` and ends in the rejects.
     """
     failures: list[tuple[str, str]] = []
+    sources: dict[str, tuple[Source, dict[str, SourceFile]]] = {}
     for key in context.partition_keys:
         try:
-            table = collect(data_root(platform), source_of(platform, Batch.parse(key).source), key)
+            id = Batch.parse(key).source
+            if id not in sources:
+                sources[id] = source_of(platform, id), {}
+            table = collect(data_root(platform), sources[id][0], key, sources[id][1])
         except Exception as error:  # one batch never stops the others; all are named at the end
             failures.append((key, str(error)))
             continue

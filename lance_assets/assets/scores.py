@@ -7,7 +7,7 @@ from dagster_ray import RayResource
 
 from lance_assets.assets.common import BATCHES, PlatformParam, data_root, forced, raise_failures
 from lance_assets.assets.image_dataset import image_dataset
-from lance_assets.compute.label import Labelled, any_stale, batch_values, column_of, label
+from lance_assets.compute.label import Labelled, any_stale, batch_values, label
 from lance_assets.compute.preview import extremes_sheet
 from lance_assets.compute.registry import active_scorers, fit, with_model
 from lance_assets.compute.serve import served
@@ -16,6 +16,7 @@ from lance_assets.preview.numbers import score_numbers
 from lance_assets.scoring.alignment import FIT_VERSION
 from lance_assets.scoring.api import Scorer
 from lance_assets.settings import Platform
+from lance_assets.store.columns import column_of
 from lance_assets.store.files import DataRoot
 
 
@@ -117,13 +118,14 @@ def _describe(context: dg.AssetExecutionContext, root: DataRoot, done: Labelled)
     numbers = score_numbers(stored["values"], stored["states"])
     context.add_asset_metadata(
         {
-            **numbers,
-            "dagster/partition_row_count": numbers["rows"],
-            "scorer_calls": done.calls,
-            "why": ", ".join(done.reasons) or "up to date",
-            "lance_version": done.version,
             "histogram": dg.MetadataValue.md(histogram_markdown(stored["values"])),
             "lowest_and_highest": dg.MetadataValue.md(extremes_sheet(root, done.batch, done.scorer)),
+            **numbers,
+            "scorer_calls": done.calls,
+            "why": ", ".join(done.reasons) or "up to date",
+            **({"first_failure": done.message} if done.message else {}),
+            "lance_version": done.version,
+            "dagster/partition_row_count": numbers["rows"],
         },
         asset_key=score_key(done.scorer),
         partition_key=done.batch,

@@ -6,6 +6,7 @@ import dagster as dg
 
 from lance_assets.assets.common import PlatformParam, data_root
 from lance_assets.assets.scores import platform_scorers
+from lance_assets.store.columns import column_of
 from lance_assets.store.selection import manifest_path, pin
 
 
@@ -19,11 +20,8 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         Nothing is copied. The same selection gives the same manifest, so training is not repeated for nothing.
         """
         root, sft = data_root(platform), platform.config().sft
-        scorers = {
-            name: {"version": scorer.version, "config_hash": scorer.config_hash()}
-            for name, scorer in platform_scorers(platform).items()
-        }
-        manifest = pin(root, sft.filter, sft.split, scorers)
+        columns = [column_of(name) for name in platform_scorers(platform)]
+        manifest = pin(root, sft.filter, sft.split, columns)
         context.log.info(f"{manifest['rows']['train']} rows to train on, {manifest['rows']['test']} held out")
         return dg.MaterializeResult(
             metadata={
@@ -31,6 +29,7 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 "rows_train": manifest["rows"]["train"],
                 "rows_test": manifest["rows"]["test"],
                 "filter": str(sft.filter),
+                "scorers": dg.MetadataValue.json(manifest["scorers"]),
                 "lance_version": manifest["version"],
                 "lance_tag": manifest["tag"],
                 "row_ids_sha256": dg.MetadataValue.json(manifest["row_ids_sha256"]),

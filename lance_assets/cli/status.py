@@ -32,6 +32,7 @@ def read(platform: Platform) -> dict[str, Any]:
     from lance_assets.cli.runs import dead_runs, failures, open_instance
     from lance_assets.cli.work import known_batches, pending
     from lance_assets.compute.label import identity_of
+    from lance_assets.store.columns import scorer_of
     from lance_assets.store.files import DataRoot
     from lance_assets.store.rejects import read_rejects, reasons
     from lance_assets.store.staleness import all_stale_cells
@@ -43,7 +44,7 @@ def read(platform: Platform) -> dict[str, Any]:
     cells = all_stale_cells(root, dataset, identities) if dataset else {}
     stale: dict[str, dict[str, int]] = {identity.scorer: {} for identity in identities}
     for one in (cell for found in cells.values() for cell in found):
-        counts = stale[one.column.removeprefix("score_")]
+        counts = stale[scorer_of(one.column)]
         counts[one.reason] = counts.get(one.reason, 0) + one.rows
     with open_instance(platform.home) as instance:
         keys = known_batches(platform, instance)

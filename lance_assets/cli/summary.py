@@ -11,12 +11,11 @@ import dagster as dg
 
 from lance_assets.assets.scores import platform_scorers
 from lance_assets.cli.work import Work
-from lance_assets.compute.label import column_of
 from lance_assets.compute.train import Places, evaluation_of, latest_checkpoint
 from lance_assets.partitions import Batch
 from lance_assets.settings import Platform
 from lance_assets.store import ledger
-from lance_assets.store.columns import state_of
+from lance_assets.store.columns import column_of, state_of
 from lance_assets.store.files import DataRoot
 from lance_assets.store.rejects import read_rejects, reasons
 from lance_assets.store.selection import latest_manifest, manifest_path

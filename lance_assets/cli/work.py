@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,10 +14,10 @@ from lance_assets.automation.planner import discover
 from lance_assets.cli.runs import execute, failures
 from lance_assets.compute.label import identity_of
 from lance_assets.compute.registry import needs_fit
-from lance_assets.partitions import PARTITIONS, contiguous
+from lance_assets.partitions import PARTITIONS, Batch, contiguous
 from lance_assets.settings import Platform, PlatformConfig, SourceEntry
 from lance_assets.sources.open import open_source
-from lance_assets.store.captions import catalog
+from lance_assets.store.captions import catalog, source_paths
 from lance_assets.store.files import DataRoot
 from lance_assets.store.rejects import read_rejects, worth_another_try
 from lance_assets.store.staleness import all_stale_cells
@@ -40,7 +41,8 @@ class Work:
 def find_batches(platform: Platform, entry: SourceEntry, config: PlatformConfig, known: Sequence[str]) -> list[str]:
     """Keys of the batches that the source still lacks. Raises BadInput when the source cannot be read."""
     source = open_source(**platform.source_arguments(entry))
-    return discover(source, known, config.batch_rows(entry), entry.rows)
+    paths = source_paths(DataRoot(platform.home.data))
+    return discover(source, known, config.batch_rows(entry), entry.rows, paths)
 
 
 def known_batches(platform: Platform, instance: dg.DagsterInstance) -> list[str]:
@@ -69,7 +71,9 @@ def pending(platform: Platform, keys: Sequence[str]) -> Pending:
     identities = [identity_of(scorer) for scorer in platform_scorers(platform).values()]
     stored = all_stale_cells(root, open_images(root), identities)
     rejects = read_rejects(root)
-    settled = set(rejects["batch"].to_pylist()) - worth_another_try(rejects) | set(stored)
+    refused = Counter(rejects["batch"].to_pylist())
+    empty = {key for key in keys if refused[key] >= Batch.parse(key).rows}
+    settled = empty - worth_another_try(rejects) | set(stored)
     return Pending([key for key in keys if key not in settled], [key for key in keys if stored.get(key)])
 
 

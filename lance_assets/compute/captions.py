@@ -20,11 +20,18 @@ def find_file(source: Source, batch: Batch) -> SourceFile:
     raise BadInput(f"source {source.id} has no file whose sha256 starts with {batch.file} any more (batch {batch})")
 
 
-def collect(root: DataRoot, source: Source, key: str) -> pa.Table:
-    """Reads, parses and stores the captions of one batch; returns them (schema CAPTIONS)."""
+def collect(root: DataRoot, source: Source, key: str, files: dict[str, SourceFile] | None = None) -> pa.Table:
+    """Reads, parses and stores the captions of one batch; returns them (schema CAPTIONS).
+
+    `files` keeps the files found so far by the first 8 digits of their sha256, so that many batches survey a source
+    once.
+    """
     batch = Batch.parse(key)
+    found = {} if files is None else files
     with source.serving():
-        file = find_file(source, batch)
+        if batch.file not in found:
+            found[batch.file] = find_file(source, batch)
+        file = found[batch.file]
         rows = source.read(file, batch.first, batch.end)
         table = captions_table(source.id, source.revision, file, rows)
     if table.num_rows != batch.rows:

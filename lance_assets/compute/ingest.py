@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,6 +43,10 @@ class Plan:
 def make_plan(root: DataRoot, limits: Mapping[str, Any], allow_hosts: frozenset[str], threads: int) -> Plan:
     """`limits` are fields of ingest.limits.Limits that differ from its defaults. Raises BadInput."""
     return Plan(root, Limits(**limits, allow_hosts=allow_hosts), threads)
+
+
+class WouldLoseRows(RuntimeError):
+    """Ingesting a batch again would delete images that it has: link rot must not eat the table."""
 
 
 @dataclass
@@ -135,11 +140,21 @@ def _ingest_batch(plan: Plan, batch: str, captions: pa.Table, properties: dict[s
         report(f"{batch}: {seen}/{done.asked} rows, {seen / done.seconds:.0f} rows/s, {done.bytes / 1e6:.1f} MB")
     refused = pa.concat_tables(rejects)
     done.rejected = reasons(refused)
+    _keep_stored(plan.root, batch, refused)
     # Rejects first: should we die in between, a rerun replaces them; the commit is what makes the batch done.
     replace_rejects(plan.root, batch, refused)
     done.version = replace_batch(plan.root, batch, fragments, properties).version
     done.seconds = time.monotonic() - started
     return done
+
+
+def _keep_stored(root: DataRoot, batch: str, refused: pa.Table) -> None:
+    """Raises WouldLoseRows before a re-ingest drops an image that is stored and that its server no longer gives."""
+    stored = set(stored_rows(open_images(root), batch)["id"].to_pylist())
+    lost = [row for row in refused.select(["id", "reason"]).to_pylist() if row["id"] in stored]
+    if lost:
+        why = ", ".join(f"{reason} {count}" for reason, count in Counter(row["reason"] for row in lost).items())
+        raise WouldLoseRows(f"{len(lost)} stored images cannot be had again ({why}); the batch stays as it was")
 
 
 def _run(plan: Plan, batch: str, captions: pa.Table) -> Iterator[dict[str, Any]]:
@@ -161,7 +176,8 @@ def _already(root: DataRoot, batch: str, captions: pa.Table) -> Ingested | None:
     dataset = open_images(root)
     stored = stored_rows(dataset, batch).to_pylist()
     rejects = read_rejects(root, batch)
-    refused = set(rejects["id"].to_pylist())
+    refusals = rejects.select(["id", "image_url"]).to_pylist()
+    refused = {old["id"] for old in refusals}
     wanted = {row["id"]: row for row in captions.to_pylist()}
     if not stored and (not refused or worth_another_try(rejects)):
         return None
@@ -171,7 +187,9 @@ def _already(root: DataRoot, batch: str, captions: pa.Table) -> Ingested | None:
         and messages(row["caption"]) == old["messages"]
         for old in stored
     )
-    if not same or {old["id"] for old in stored} | refused != set(wanted):
+    kept = {old["id"] for old in stored}
+    same = same and all(wanted[old["id"]]["image_url"] == old["image_url"] for old in refusals if old["id"] in wanted)
+    if not same or kept & refused or kept | refused != set(wanted):
         return None
     counts = reasons(rejects)
     return Ingested(batch, len(wanted), len(stored), counts, version=dataset.version, changed=False)

@@ -1,7 +1,6 @@
 """The labelling loop: plan the stale cells of a batch, score its fragments as Ray tasks, publish one commit per column.
 
-A fragment is read once and an image decoded once for all the scorers asked for together. What travels back are file
-names and counts; images never do.
+What travels back from the tasks are file names and counts; images never do.
 """
 
 from __future__ import annotations
@@ -9,32 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-import lance
 import numpy as np
-import pyarrow as pa
 import ray
 
-from lance_assets.ingest.conversation import caption_of
-from lance_assets.scoring.api import Item, Scored, Scorer, State, score_items
+from lance_assets.compute.fragment import Part, ScoreCall, score_fragment, score_locally
+from lance_assets.errors import in_one_line
+from lance_assets.scoring.api import Scorer, State
 from lance_assets.store import ledger
-from lance_assets.store.columns import Staged, ensure_columns, publish, stage
+from lance_assets.store.columns import column_of, ensure_columns, publish, scorer_of, state_of
 from lance_assets.store.files import DataRoot, claim
-from lance_assets.store.staleness import Identity, StaleCell, input_digest, stale_cells
+from lance_assets.store.staleness import Identity, StaleCell, stale_cells
 from lance_assets.store.table import batch_fragments, open_images
 
 Report = Callable[[str], None]
-
-#: Rows read, decoded and scored at a time; bounds memory, whatever the size of a fragment.
-CHUNK = 64
-
-
-class ScoreCall(Protocol):
-    """Scores a table of rows with columns id, messages, caption_missing, image, ... for all named scorers."""
-
-    def __call__(self, scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Scored]: ...
+Failed = list[tuple[str, Exception]]
 
 
 @dataclass
@@ -46,24 +35,17 @@ class Labelled:
     calls: int
     reasons: list[str]
     states: dict[str, int] = field(default_factory=dict)
+    message: str | None = None
     seconds: float = 0.0
     version: int = 0
     failure: str | None = None
 
 
-@dataclass(frozen=True)
-class Part:
-    """One staged column file of one fragment, on its way back from a Ray task."""
-
-    scorer: str
-    staged: Staged
-    digest: str
-    states: tuple[int, int, int, int]
-    started: datetime
+class ScorerBroken(RuntimeError):
+    """Every row of a batch failed for good: that is a fault of the scorer, not of the rows, and is not published."""
 
 
-def column_of(scorer: str) -> str:
-    return f"score_{scorer}"
+_score_fragment = ray.remote(num_cpus=1, max_retries=2)(score_fragment)
 
 
 def identity_of(scorer: Scorer) -> Identity:
@@ -77,59 +59,6 @@ def any_stale(root: DataRoot, batches: Sequence[str], scorer: Scorer, force: boo
     return any(stale_cells(root, dataset, batch, [identity_of(scorer)], force) for batch in batches)
 
 
-def score_locally(scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Scored]:
-    """The fused pass in this process."""
-    return score_items(scorers, items_of(rows))
-
-
-def items_of(rows: pa.Table) -> list[Item]:
-    """Rows of the table as scorers see them; pictures stay encoded until a scorer touches them."""
-    present = ["image"] if "image" in rows.schema.names else []
-    images = rows["image"].to_pylist() if present else [None] * rows.num_rows
-    return [
-        Item(row["id"], caption_of(row["messages"]), row["caption_missing"], image, row.get("width"), row.get("height"))
-        for row, image in zip(rows.drop_columns(present).to_pylist(), images, strict=True)
-    ]
-
-
-def score_fragment(
-    root: DataRoot, version: int, number: int, scorers: Mapping[str, Scorer], call: ScoreCall
-) -> list[Part]:
-    """Scores one fragment at one pinned version and stages one file per scorer. Runs inside a Ray task."""
-    started = datetime.now(UTC)
-    dataset = open_images(root, version)
-    rows: list[pa.Table] = []
-    scored: dict[str, list[Scored]] = {name: [] for name in scorers}
-    for chunk in _read(dataset, number, scorers):
-        rows.append(chunk.drop_columns([name for name in ("image",) if name in chunk.schema.names]))
-        for name, result in call(scorers, chunk).items():
-            scored[name].append(result)
-    inputs = pa.concat_tables(rows)
-    parts: list[Part] = []
-    for name, results in scored.items():
-        values = np.concatenate([result.values for result in results])
-        states = np.concatenate([result.states for result in results])
-        staged = stage(dataset, number, column_of(name), values, states)
-        counts = np.bincount(states, minlength=4)
-        digest = input_digest(inputs, scorers[name].fields)
-        parts.append(Part(name, staged, digest, (counts[0], counts[1], counts[2], counts[3]), started))
-    return parts
-
-
-def _read(dataset: lance.LanceDataset, number: int, scorers: Mapping[str, Scorer]) -> Iterator[pa.Table]:
-    wanted = {name for scorer in scorers.values() for name in scorer.fields}
-    columns = ["id", "image_sha256", *sorted(wanted | {"messages", "caption_missing"})]
-    fragment = dataset.get_fragment(number)
-    scanner = dataset.scanner(
-        columns=columns, fragments=[fragment], batch_size=CHUNK, blob_handling="all_binary", scan_in_order=True
-    )
-    for batch in scanner.to_batches():
-        yield pa.Table.from_batches([batch])
-
-
-_score_fragment = ray.remote(num_cpus=1, max_retries=2)(score_fragment)
-
-
 def label(
     root: DataRoot,
     batches: Sequence[str],
@@ -141,15 +70,16 @@ def label(
 ) -> Iterator[Labelled]:
     """Scores what is stale in the batches and yields one result per (batch, scorer) after its commit.
 
-    A batch that fails is yielded with `failure` set and does not stop the others; its columns stay stale.
+    What fails is yielded with `failure` set and stops nothing else: a failing batch, column or fragment costs only
+    itself, and stays stale.
     """
     for batch in batches:
         try:
             yield from _label_batch(root, batch, scorers, run_id, report, call, force)
-        except Exception as error:  # the caller raises at the end and names every batch that failed
-            report(f"{batch}: {type(error).__name__}: {error}")
+        except Exception as error:  # planning failed; the caller raises at the end and names every batch that failed
+            report(f"{batch}: {_said(error)}")
             for name in scorers:
-                yield Labelled(batch, name, 0, [], failure=f"{type(error).__name__}: {error}")
+                yield Labelled(batch, name, 0, [], failure=_said(error))
 
 
 def _label_batch(
@@ -160,29 +90,52 @@ def _label_batch(
     report: Report,
     call: ScoreCall,
     force: bool,
-) -> Iterator[Labelled]:
+) -> list[Labelled]:
     started = time.monotonic()
     with claim(root, batch):
         identities = [identity_of(scorer) for scorer in scorers.values()]
         dataset = ensure_columns(root, [identity.column for identity in identities])
         stale = stale_cells(root, dataset, batch, identities, force)
-        results = {name: _planned(batch, name, stale) for name in scorers}
-        parts = _score(root, dataset.version, stale, scorers, call)
+        parts, failed = _score(root, dataset.version, stale, scorers, call)
         ledger.append(root, [_intent(part, batch, scorers[part.scorer], run_id) for part in parts])
-        for name, result in results.items():
-            mine = [part for part in parts if part.scorer == name]
-            if mine:
-                properties = {"lance_assets.run": run_id, "lance_assets.scorer": name}
-                result.version = publish(root, [part.staged for part in mine], properties).version
-                totals = np.sum([part.states for part in mine], axis=0)
-                result.states = {state.name.lower(): int(totals[state]) for state in State}
-                result.seconds = time.monotonic() - started
-                rate = result.calls / max(result.seconds, 1e-9)
-                report(f"{batch}: {name} scored {result.calls} rows, {rate:.0f} rows/s")
-            else:
-                result.version = dataset.version
-                report(f"{batch}: {name} is up to date")
-            yield result
+        results: list[Labelled] = []
+        for name in scorers:
+            result = _planned(batch, name, stale)
+            result.version = dataset.version
+            try:
+                _publish(root, result, [part for part in parts if part.scorer == name], run_id)
+                _raise_first(name, failed)
+            except Exception as error:  # the other columns go on; the caller raises at the end
+                result.failure = _said(error)
+            result.seconds = time.monotonic() - started
+            report(_told(result))
+            results.append(result)
+    return results
+
+
+def _publish(root: DataRoot, result: Labelled, parts: Sequence[Part], run_id: str) -> None:
+    """Makes what was scored of one column visible. Raises ScorerBroken and what `store.columns.publish` raises."""
+    if not parts:
+        return
+    totals = np.sum([part.states for part in parts], axis=0)
+    result.states = {state.name.lower(): int(totals[state]) for state in State}
+    result.message = next((part.message for part in parts if part.message), None)
+    rows = int(totals.sum())
+    if rows > 1 and totals[State.FAILED_PERMANENT] == rows:
+        raise ScorerBroken(f"{result.scorer} failed on each of {rows} rows: {result.message}")
+    properties = {"lance_assets.run": run_id, "lance_assets.scorer": result.scorer}
+    result.version = publish(root, [part.staged for part in parts], properties).version
+
+
+def _told(result: Labelled) -> str:
+    if result.failure:
+        return f"{result.batch}: {result.scorer} failed: {result.failure}"
+    if not result.calls:
+        return f"{result.batch}: {result.scorer} is up to date"
+    failed = sum(count for state, count in result.states.items() if state != "ok")
+    without = f", {failed} without a score ({result.message})" if failed else ""
+    rate = result.calls / max(result.seconds, 1e-9)
+    return f"{result.batch}: {result.scorer} scored {result.calls} rows, {rate:.0f} rows/s{without}"
 
 
 def _planned(batch: str, name: str, stale: Sequence[StaleCell]) -> Labelled:
@@ -192,21 +145,38 @@ def _planned(batch: str, name: str, stale: Sequence[StaleCell]) -> Labelled:
 
 def _score(
     root: DataRoot, version: int, stale: Sequence[StaleCell], scorers: Mapping[str, Scorer], call: ScoreCall
-) -> list[Part]:
-    """One Ray task per stale fragment, all columns that are stale there in one pass."""
+) -> tuple[list[Part], Failed]:
+    """One Ray task per stale fragment, all columns that are stale there in one pass. Returns what was scored, and
+    (scorer, error) for what was not: a failing fragment never throws the others away."""
     names: dict[int, list[str]] = {}
     for cell in stale:
-        names.setdefault(cell.fragment, []).append(cell.column.removeprefix("score_"))
-    tasks = [
-        _score_fragment.remote(root, version, number, {name: scorers[name] for name in wanted}, call)
+        names.setdefault(cell.fragment, []).append(scorer_of(cell.column))
+    tasks = {
+        _score_fragment.remote(root, version, number, {name: scorers[name] for name in wanted}, call): wanted
         for number, wanted in names.items()
-    ]
-    found: list[list[Part]] = ray.get(tasks)
-    return [part for parts in found for part in parts]
+    }
+    parts: list[Part] = []
+    failed: Failed = []
+    for task, wanted in tasks.items():
+        try:
+            parts += ray.get(task)
+        except Exception as error:  # raised again per column, after the good fragments are published
+            failed += [(name, error) for name in wanted]
+    return parts, failed
+
+
+def _said(error: Exception) -> str:
+    return in_one_line(f"{type(error).__name__}: {error}")
+
+
+def _raise_first(name: str, failed: Failed) -> None:
+    for scorer, error in failed:
+        if scorer == name:
+            raise error
 
 
 def _intent(part: Part, batch: str, scorer: Scorer, run_id: str) -> ledger.Intent:
-    ok, transient, permanent, refused = map(int, part.states)
+    ok, transient, permanent, refused = part.states
     return ledger.Intent(
         column=part.staged.column,
         batch=batch,
@@ -233,6 +203,6 @@ def batch_values(root: DataRoot, batch: str, scorer: str) -> dict[str, Any]:
     fragments = [dataset.get_fragment(number) for number in batch_fragments(dataset, batch)]
     if not fragments:
         return {"values": np.array([], np.float32), "states": np.array([], np.uint8)}
-    table = dataset.scanner(columns=[column, f"{column}__state"], fragments=fragments).to_table()
+    table = dataset.scanner(columns=[column, state_of(column)], fragments=fragments).to_table()
     values = table[column].to_numpy(zero_copy_only=False).astype(np.float32)
-    return {"values": values, "states": table[f"{column}__state"].to_pylist()}
+    return {"values": values, "states": table[state_of(column)].to_pylist()}

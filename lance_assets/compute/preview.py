@@ -8,9 +8,9 @@ from typing import Any
 import lance
 import numpy as np
 
-from lance_assets.compute.label import column_of
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.preview.sheet import contact_sheet
+from lance_assets.store.columns import column_of
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import batch_fragments, of_batch, open_images
 

@@ -13,7 +13,7 @@ from ray.serve.config import ProxyLocation
 from ray.serve.context import _set_global_client
 from ray.serve.handle import DeploymentHandle
 
-from lance_assets.compute.label import items_of
+from lance_assets.compute.fragment import items_of
 from lance_assets.scoring.api import Scored, Scorer, score_items
 
 CALL_SECONDS = 300.0

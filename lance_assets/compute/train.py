@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,13 @@ def fine_tune(
 ) -> dict[str, Any]:
     """Trains on the rows of the manifest and returns the checkpoint's summary, also stored beside its weights.
 
-    The folder is named by manifest and recipe: the same rows and recipe are not trained on twice, unless forced.
+    The folder is named by manifest and recipe: the same rows and recipe are not trained on twice, unless forced (then
+    beside the earlier checkpoint, never over it).
     Raises BadInput for an unusable recipe.
     """
     recipe = load_recipe(recipe_name)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    out = places.checkpoints / f"{manifest['tag']}-{digest[:8]}"
+    out = places.checkpoints / (f"{manifest['tag']}-{digest[:8]}" + (f"-{run_id[:8]}" if force else ""))
     with claim(DataRoot(places.checkpoints), out.name):
         summary = None if force else read_summary(out / "model")
         if summary is None:
@@ -70,7 +72,8 @@ def _train_anew(
     run_id: str,
     report: Report,
 ) -> dict[str, Any]:
-    shutil.rmtree(out, ignore_errors=True)
+    if out.exists():  # what a killed training left; a finished one has its summary and never comes here
+        shutil.rmtree(out)
     base = base_model(recipe, manifest, places.models, report)
     arguments = prepare(manifest, recipe, Path(base), out)
     report(f"training on {manifest['rows']['train']} rows of {manifest['tag']} (Lance version {manifest['version']})")
@@ -129,9 +132,11 @@ def base_model(recipe: dict[str, Any], manifest: dict[str, Any], models: Path, r
         return name
     folder = models / TINY
     with claim(DataRoot(models), TINY):
-        if not (folder / "config.json").exists():
+        if not folder.exists():
             report("building the tiny Qwen2.5-VL")
-            ray.get(_task(build_tiny, folder, _captions(manifest)))
+            draft = models / f".{TINY}-{uuid.uuid4().hex}"
+            ray.get(_task(build_tiny, draft, _captions(manifest)))
+            draft.rename(folder)
     return str(folder)
 
 
@@ -143,7 +148,8 @@ def _captions(manifest: dict[str, Any]) -> Sequence[str]:
 
 def _task(function: Callable[..., Any], *arguments: Any) -> Any:
     """Starts a Ray task in a process of its own: torch and the hook stay out of the label workers."""
-    cpus = int(ray.cluster_resources().get("CPU", 1))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus = max(int(node.get("CPU", 0)) for node in nodes) or 1
     gpus = min(1, int(ray.cluster_resources().get("GPU", 0)))
     task = ray.remote(num_cpus=cpus if not gpus else 1, num_gpus=gpus, max_calls=1, max_retries=0)(function)
     environment = {**task_environment(), "OMP_NUM_THREADS": str(cpus)}

@@ -53,4 +53,4 @@ def replace_batch(
 
 def stored_rows(dataset: lance.LanceDataset, batch: str) -> pa.Table:
     """Columns id, image_url, messages of a batch: what tells whether its captions changed."""
-    return dataset.to_table(columns=["id", "image_url", "messages", "caption_missing"], filter=of_batch(batch))
+    return dataset.to_table(columns=["id", "image_url", "messages"], filter=of_batch(batch))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 
 import pyarrow as pa
@@ -12,11 +11,16 @@ from lance_assets.errors import BadInput
 from lance_assets.store.files import DataRoot, write_atomically
 from lance_assets.store.schema import CAPTIONS
 
+#: Key of the parquet's own metadata: the file of the source that the batch was read from.
+SOURCE_PATH = b"lance_assets.source_path"
+
 
 def write_captions(root: DataRoot, batch: str, table: pa.Table) -> None:
     """Writes one batch in one step. The same rows give the same bytes."""
     sink = io.BytesIO()
-    pq.write_table(table.cast(CAPTIONS), sink, compression="zstd")
+    path = table["source_path"][0].as_py() if table.num_rows else ""
+    schema = CAPTIONS.with_metadata({SOURCE_PATH: path})
+    pq.write_table(table.cast(CAPTIONS).replace_schema_metadata(schema.metadata), sink, compression="zstd")
     write_atomically(root.captions / f"{batch}.parquet", sink.getvalue())
 
 
@@ -33,10 +37,10 @@ def catalog(root: DataRoot) -> list[str]:
     return sorted(path.stem for path in root.captions.glob("*.parquet") if not path.name.startswith("."))
 
 
-def captions_digest(table: pa.Table) -> str:
-    """SHA-256 over what a stored row is made of: id, URL and caption of each row, in order."""
-    digest = hashlib.sha256()
-    for column in ("id", "image_url", "caption", "problem"):
-        for value in table[column].to_pylist():
-            digest.update(b"\0" if value is None else value.encode() + b"\1")
-    return digest.hexdigest()
+def source_paths(root: DataRoot) -> dict[str, str]:
+    """The file of the source that each stored batch was read from, by batch key; reads footers only."""
+    found: dict[str, str] = {}
+    for key in catalog(root):
+        metadata = pq.read_schema(root.captions / f"{key}.parquet").metadata or {}
+        found[key] = metadata.get(SOURCE_PATH, b"").decode()
+    return found

@@ -19,7 +19,7 @@ from lance.file import LanceFileReader, LanceFileWriter
 from lance.fragment import DataFile
 
 from lance_assets.store.files import DataRoot, claim
-from lance_assets.store.table import commit, open_images
+from lance_assets.store.table import GaveUp, commit, open_images
 
 Operation = lance.LanceOperation
 
@@ -53,18 +53,34 @@ class Staged:
         return str(self.file.path)
 
 
+PREFIX = "score_"
+
+
+def column_of(scorer: str) -> str:
+    """Name of the column that holds a scorer's values."""
+    return f"{PREFIX}{scorer}"
+
+
+def scorer_of(column: str) -> str:
+    """The scorer whose values a column holds."""
+    return column.removeprefix(PREFIX)
+
+
 def state_of(column: str) -> str:
     """Name of the state column that lies in the same file as `column`."""
     return f"{column}__state"
 
 
-def column_fields(column: str, kind: pa.DataType | None = None) -> list[pa.Field]:
-    """The value column (float32 unless told) and its state column (uint8), both nullable."""
-    return [pa.field(column, kind or pa.float32()), pa.field(state_of(column), pa.uint8())]
+def column_fields(column: str) -> list[pa.Field]:
+    """The value column (float32) and its state column (uint8), both nullable."""
+    return [pa.field(column, pa.float32()), pa.field(state_of(column), pa.uint8())]
 
 
 def ensure_columns(root: DataRoot, columns: Sequence[str]) -> lance.LanceDataset:
-    """Adds the missing score columns as all-NULL metadata; no file is written. Retried when somebody lands first."""
+    """Adds the missing score columns as all-NULL metadata; no file is written.
+
+    Retried when somebody lands first; raises GaveUp.
+    """
     for attempt in range(20):
         dataset = open_images(root)
         missing = [name for name in columns if name not in dataset.schema.names]
@@ -78,7 +94,7 @@ def ensure_columns(root: DataRoot, columns: Sequence[str]) -> lance.LanceDataset
                     dataset.add_columns(fields)
             except CommitConflictError:
                 time.sleep(0.01 * 2 ** min(attempt, 6))
-    return open_images(root)
+    raise GaveUp(f"columns {', '.join(columns)} could not be added: 20 conflicts in a row on {root.images}")
 
 
 def owner(fragment: lance.LanceFragment, field: int) -> str | None:

@@ -34,6 +34,11 @@ class DataRoot:
     metadata = property(lambda self: self.path / "metadata.json")
 
 
+def table_exists(uri: str) -> bool:
+    """True for a Lance table with at least one version: a folder that a killed creation left behind is none."""
+    return any((Path(uri) / "_versions").glob("*.manifest"))
+
+
 class Busy(RuntimeError):
     """Somebody else holds the claim."""
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import lance
 import pyarrow as pa
 
-from lance_assets.store.files import DataRoot, claim
+from lance_assets.store.files import DataRoot, claim, table_exists
 from lance_assets.store.schema import LEDGER
 from lance_assets.store.table import STORAGE_VERSION, of_batch
 
@@ -47,16 +46,16 @@ def append(root: DataRoot, intents: Sequence[Intent]) -> None:
         return
     now = datetime.now(UTC)
     table = pa.Table.from_pylist([{**asdict(intent), "planned": now} for intent in intents], schema=LEDGER)
-    if (Path(root.ledger) / "_versions").is_dir():
+    if table_exists(root.ledger):
         lance.write_dataset(table, root.ledger, mode="append")
         return
     with claim(root, "ledger.lance"):
-        mode = "append" if (Path(root.ledger) / "_versions").is_dir() else "create"
+        mode = "append" if table_exists(root.ledger) else "create"
         lance.write_dataset(table, root.ledger, mode=mode, data_storage_version=STORAGE_VERSION)
 
 
 def read(root: DataRoot, batch: str | None = None) -> pa.Table:
     """Ledger rows of schema LEDGER, of one batch or of all; counting or not."""
-    if not (Path(root.ledger) / "_versions").is_dir():
+    if not table_exists(root.ledger):
         return LEDGER.empty_table()
     return lance.dataset(root.ledger).to_table(filter=None if batch is None else of_batch(batch))

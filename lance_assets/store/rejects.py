@@ -1,21 +1,20 @@
-"""rejects.lance: rows that could not be stored, one row per id, with a typed reason."""
+"""rejects.lance: rows that could not be stored, one row per (batch, id), with a typed reason."""
 
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import lance
 import pyarrow as pa
 
-from lance_assets.store.files import DataRoot, claim
+from lance_assets.store.files import DataRoot, claim, table_exists
 from lance_assets.store.schema import REJECTS
 from lance_assets.store.table import STORAGE_VERSION, of_batch
 
 
 def read_rejects(root: DataRoot, batch: str | None = None) -> pa.Table:
     """Rejects of one batch, or all of them; schema REJECTS."""
-    if not (Path(root.rejects) / "_versions").is_dir():
+    if not table_exists(root.rejects):
         return REJECTS.empty_table()
     return lance.dataset(root.rejects).to_table(filter=None if batch is None else of_batch(batch))
 
@@ -30,14 +29,14 @@ def replace_rejects(root: DataRoot, batch: str, rejects: pa.Table) -> None:
                 row["attempts"] += old["attempts"]
                 row["first_time"] = old["first_time"]
         table = pa.Table.from_pylist(rows, schema=REJECTS)
-        if not (Path(root.rejects) / "_versions").is_dir():
+        if not table_exists(root.rejects):
             lance.write_dataset(table, root.rejects, mode="create", data_storage_version=STORAGE_VERSION)
             return
         if not before and not rows:
             return
         # One commit: rows of this batch that are not rejected any more go, the others come or change.
         lance.dataset(root.rejects).merge_insert(
-            "id"
+            ["batch", "id"]
         ).when_matched_update_all().when_not_matched_insert_all().when_not_matched_by_source_delete(
             of_batch(batch)
         ).execute(table)
@@ -52,8 +51,3 @@ def worth_another_try(rejects: pa.Table) -> set[str]:
     """Batches with a row that may go better next time: it failed in passing, or its server may be allowed by now."""
     rows = rejects.select(["batch", "reason", "transient"]).to_pylist()
     return {row["batch"] for row in rows if row["transient"] or row["reason"] == "blocked_address"}
-
-
-def transient(rejects: pa.Table) -> int:
-    """How many of them a later run may still store."""
-    return sum(rejects["transient"].to_pylist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,19 @@ import pyarrow as pa
 
 from lance_assets.errors import BadInput
 from lance_assets.store.files import DataRoot, write_json
+from lance_assets.store.staleness import versions_in_use
 from lance_assets.store.table import open_images
 
 COLUMNS = ["id", "image_sha256", "messages"]
 
 
-def pin(root: DataRoot, chosen: str | None, share: float, scorers: dict[str, dict[str, str]]) -> dict[str, Any]:
+def pin(root: DataRoot, chosen: str | None, share: float, columns: Sequence[str]) -> dict[str, Any]:
     """Selects the rows where `chosen` (Lance SQL, None = all) holds, splits them by image digest, tags the version.
 
     The split threshold of an earlier manifest is kept, so no old row ever changes side; exact duplicates have one
-    digest and never straddle. When the same rows are selected again the earlier manifest is returned unchanged, so
-    nothing downstream is renewed without a reason. Raises BadInput when the filter cannot be used or leaves no row to
-    train on.
+    digest and never straddle. A selection that was made before gives its manifest of then, unchanged, so nothing
+    downstream is renewed without a reason. `columns` are the score columns whose makers the manifest names. Raises
+    BadInput when the filter cannot be used or leaves no row to train on.
     """
     dataset = open_images(root)
     where = "NOT is_placeholder" + (f" AND ({chosen})" if chosen else "")
@@ -51,12 +53,17 @@ def pin(root: DataRoot, chosen: str | None, share: float, scorers: dict[str, dic
         "split": {"by": "image_sha256", "share": share, "below": below},
         "rows": {side: table.num_rows for side, table in sides.items()},
         "row_ids_sha256": {side: rows_digest(table) for side, table in sides.items()},
-        "scorers": scorers,
+        "scorers": versions_in_use(root, dataset, columns),
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     if before and before["sha256"] == digest:
         return before
     tag = f"sft-{digest[:12]}"
+    earlier = manifest_path(root, tag)
+    if earlier.exists() and tag in dataset.tags.list():
+        again = json.loads(earlier.read_text())
+        write_json(root.manifests / "latest.json", again)
+        return again
     _tag(dataset, tag)
     manifest = content | {
         "sha256": digest,
@@ -99,7 +106,7 @@ def _side(rows: pa.Table, below: str, test: bool) -> pa.Table:
 
 
 def _tag(dataset: lance.LanceDataset, tag: str) -> None:
-    """A tag protects its version from cleanup; an equal selection made at another version moves it there."""
+    """A tag protects its version from cleanup. One without a manifest was left by a kill just before it was written."""
     if tag in dataset.tags.list():
         dataset.tags.update(tag, dataset.version)
     else:

@@ -54,11 +54,33 @@ def all_stale_cells(
 ) -> dict[str, list[StaleCell]]:
     """The stale cells of every stored batch, by batch key; a batch where nothing is stale has an empty list."""
     history = _history(ledger.read(root))
-    found = dataset.scanner(columns=["batch"], with_row_address=True).to_table()
-    fragments: dict[str, set[int]] = {}
-    for key, address in zip(found["batch"].to_pylist(), found["_rowaddr"].to_pylist(), strict=True):
-        fragments.setdefault(key, set()).add(address >> 32)
-    return {key: list(_cells(dataset, key, sorted(ids), identities, history)) for key, ids in fragments.items()}
+    fragments: dict[str, list[int]] = {}
+    for fragment in dataset.get_fragments():
+        # A fragment belongs to one batch: its first row tells which.
+        for key in _first_batch(dataset, fragment):
+            fragments.setdefault(key, []).append(fragment.fragment_id)
+    return {key: list(_cells(dataset, key, ids, identities, history)) for key, ids in fragments.items()}
+
+
+def versions_in_use(
+    root: DataRoot, dataset: lance.LanceDataset, columns: Sequence[str]
+) -> dict[str, list[dict[str, str]]]:
+    """Which (version, config_hash) made the values that each column holds, by column: what the ledger says of the files
+    that the table refers to, not what the code would do now."""
+    history = _history(ledger.read(root))
+    found: dict[str, list[dict[str, str]]] = {}
+    for column in columns:
+        if column not in dataset.schema.names:
+            continue
+        field = field_ids(dataset, column)[0]
+        rows = [history.get(owner(fragment, field) or "") for fragment in dataset.get_fragments()]
+        made = {(row["version"], row["config_hash"]) for row in rows if row}
+        found[column] = [{"version": version, "config_hash": config} for version, config in sorted(made)]
+    return found
+
+
+def _first_batch(dataset: lance.LanceDataset, fragment: lance.LanceFragment) -> list[str]:
+    return dataset.scanner(columns=["batch"], fragments=[fragment], limit=1).to_table()["batch"].to_pylist()
 
 
 def _history(rows: pa.Table) -> dict[str, dict]:

@@ -34,7 +34,7 @@ def stored_batches(root, pictures, urls, batch_rows, tmp_path):
     lines = [json.dumps({"opensource_url": url, "global_caption": f"Row {n} of many."}) for n, url in enumerate(urls)]
     (folder / "rows.jsonl").write_text("\n".join(lines))
     source = FilesSource("shots", str(folder), Columns())
-    keys = discover(source, [], batch_rows, None)
+    keys = discover(source, [], batch_rows, None, {})
     for key in keys:
         collect(root, source, key)
     return keys, make_plan(root, {"attempts": 2}, frozenset({pictures.host}), 8)

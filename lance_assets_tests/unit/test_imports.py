@@ -80,9 +80,10 @@ def test_no_python_file_is_longer_than_250_lines():
 
 WITHOUT_EXTRAS = """
 import sys
+EXTRAS = {"torch", "torchvision", "torchaudio", "transformers", "llamafactory", "crafter", "matplotlib"}
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "torchvision", "torchaudio", "transformers", "llamafactory", "crafter", "matplotlib"}:
+        if name.split(".")[0] in EXTRAS:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 import lance_assets.definitions, lance_assets.cli.main
