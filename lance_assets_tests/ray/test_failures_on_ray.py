@@ -1,0 +1,64 @@
+"""What fails costs only itself: a column, a scorer, a server that is gone."""
+
+import pytest
+
+from lance_assets.compute.ingest import ingest
+from lance_assets.compute.label import label
+from lance_assets.scoring.api import RowScorer
+from lance_assets.scoring.registry import scorers
+from lance_assets.store.columns import Superseded
+from lance_assets.store.rejects import read_rejects
+from lance_assets.store.table import open_images
+from lance_assets_tests.ray.test_label_on_ray import LIGHT, quiet, stored_batches
+from lance_assets_tests.tables import add_batch
+
+pytestmark = pytest.mark.usefixtures("joined")
+
+
+class Broken(RowScorer):
+    """Raises on each row, as a missing package would."""
+
+    name = "broken"
+    version = "1"
+    fields = ("messages",)
+    description = "for this test"
+
+    def score_one(self, item):
+        raise ImportError("no module named nothing")
+
+
+def test_a_scorer_that_fails_on_every_row_is_not_published_and_says_why(root):
+    add_batch(root, "a", 5)
+    chosen = {**scorers(["sharpness"], {}), "broken": Broken()}
+    good, bad = label(root, ["a"], chosen, "run", quiet)
+    assert good.failure is None and good.states["ok"] == 5
+    assert "failed on each of 5 rows" in (bad.failure or "") and "no module named nothing" in (bad.failure or "")
+    assert open_images(root).count_rows("score_broken__state IS NOT NULL") == 0
+
+
+def test_a_column_that_cannot_be_published_leaves_the_others_done(root, monkeypatch):
+    add_batch(root, "a", 5)
+    plain = label.__globals__["publish"]
+
+    def publish(root, staged, properties):
+        if staged[0].column == "score_sharpness":
+            raise Superseded("somebody else was faster")
+        return plain(root, staged, properties)
+
+    monkeypatch.setitem(label.__globals__, "publish", publish)
+    first, second = label(root, ["a"], scorers(LIGHT, {}), "run", quiet)
+    assert first.failure == "Superseded: somebody else was faster"
+    assert second.failure is None and second.states["ok"] == 5
+    monkeypatch.undo()
+    again = list(label(root, ["a"], scorers(LIGHT, {}), "run-2", quiet))
+    assert [one.calls for one in again] == [5, 0]
+
+
+def test_a_server_that_is_gone_never_costs_a_stored_image(root, pictures, tmp_path):
+    keys, plan = stored_batches(root, pictures, [f"http://{pictures.host}/{n}.jpg" for n in range(4)], 4, tmp_path)
+    list(ingest(plan, keys, {}, quiet))
+    pictures.shutdown()
+    pictures.server_close()
+    (done,) = ingest(plan, keys, {}, quiet, force=True)
+    assert "4 stored images cannot be had again" in (done.failure or "")
+    assert open_images(root).count_rows() == 4 and read_rejects(root).num_rows == 0
