@@ -85,8 +85,8 @@ LEDGER = pa.schema(
 #: What a column means and its unit, for people.
 DESCRIPTIONS = {
     "id": "UUIDv5 of source, file path and row; never of the URL",
-    "batch": "batch key: <source>-<file>-<first row>-<end row>; indexed",
-    "messages": "user turn with <image>, assistant turn with the caption",
+    "batch": "batch key: `<source>-<file>-<first row>-<end row>`; indexed",
+    "messages": "user turn with `<image>`, assistant turn with the caption",
     "image": "encoded file as downloaded, blob-encoded; never null, never rewritten",
     "image_url": "where it was downloaded from",
     "image_sha256": "hex digest of `image`",

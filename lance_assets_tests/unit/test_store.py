@@ -30,9 +30,13 @@ def checksums(root: DataRoot) -> dict[str, str]:
 def score(root: DataRoot, batch: str, value: float, identity: Identity = SHARP) -> None:
     dataset = ensure_columns(root, [identity.column])
     staged = []
-    for number in batch_fragments(dataset, batch):
-        rows = dataset.get_fragment(number).count_rows()
-        staged.append(stage(dataset, number, identity.column, np.full(rows, value), np.zeros(rows)))
+    wanted = set(batch_fragments(dataset, batch))
+    for fragment in dataset.get_fragments():
+        if fragment.fragment_id in wanted:
+            rows = fragment.count_rows()
+            staged.append(
+                stage(dataset, fragment.fragment_id, identity.column, np.full(rows, value), np.zeros(rows, np.uint8))
+            )
     ledger.append(root, [announced(one, batch, identity) for one in staged])
     publish(root, staged, {})
 

@@ -1,0 +1,67 @@
+"""The real webserver and daemon, asked for what the browser asks for."""
+
+import json
+
+from lance_assets.store import ledger
+from lance_assets.store.files import DataRoot
+
+BATCHED = {
+    "raw_captions",
+    "image_dataset",
+    "score/sharpness",
+    "score/exposure",
+    "score/caption_quality",
+    "score/alignment",
+}
+WHOLE = {"alignment_model", "sft_dataset", "qwen_vl_checkpoint", "evaluation"}
+SCALARS = {"mean", "p05", "p50", "p95", "null_fraction", "rows", "failed"}
+
+
+def ledger_rows(platform):
+    return ledger.read(DataRoot(platform.home / "data")).num_rows
+
+
+def image_requests(platform):
+    lines = (platform.home / "demo" / "requests.jsonl").read_text().splitlines()
+    return sum("/images/" in json.loads(line)["path"] for line in lines)
+
+
+def test_one_batch_of_everything_is_materialized_by_what_the_browser_sends(platform, by_graphql):
+    found = platform.graphql.materializations(by_graphql.runs[0])
+    assert set(found) == BATCHED | WHOLE
+    assert {name: found[name]["partition"] for name in BATCHED} == dict.fromkeys(BATCHED, by_graphql.batch)
+
+
+def test_every_scorer_reports_the_same_scalars_and_pictures(platform, by_graphql):
+    found = platform.graphql.materializations(by_graphql.runs[0])
+    for name in BATCHED:
+        if name.startswith("score/"):
+            assert found[name]["metadata"] >= SCALARS | {"histogram", "lowest_and_highest", "lance_version"}, name
+    assert found["image_dataset"]["metadata"] >= {"rows_stored", "rows_rejected", "samples", "lance_version"}
+    assert found["qwen_vl_checkpoint"]["metadata"] >= {"loss_first", "loss_last", "loss_curve", "lance_tag"}
+
+
+def test_the_page_of_a_run_says_how_far_it_came(platform, by_graphql):
+    lines = platform.graphql.lines(by_graphql.runs[0])
+    for words in ("30/30 rows", "sharpness scored", "alignment scored", "rows to train on", "training on", "held-out"):
+        assert any(words in line for line in lines), f"no line says {words!r}: {lines}"
+
+
+def test_a_run_that_is_re_executed_downloads_and_scores_nothing_twice(platform, by_graphql):
+    before = ledger_rows(platform), image_requests(platform)
+    again = platform.graphql.reexecute(by_graphql.runs[0])
+    platform.graphql.succeeded(again)
+    assert set(platform.graphql.materializations(again)) == BATCHED | WHOLE
+    assert (ledger_rows(platform), image_requests(platform)) == before
+
+
+def test_a_run_of_the_command_line_is_listed_and_can_be_re_executed(platform, by_command):
+    graphql = platform.graphql
+    assert set(by_command.runs) <= set(graphql.runs())
+    found = graphql.materializations(by_command.runs[0])
+    assert found["score/sharpness"]["partition"] == by_command.batch
+    before = ledger_rows(platform), image_requests(platform)
+    again = graphql.reexecute(by_command.runs[0])
+    graphql.succeeded(again)
+    assert set(graphql.materializations(again)) == set(found)
+    assert (ledger_rows(platform), image_requests(platform)) == before
