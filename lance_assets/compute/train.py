@@ -77,7 +77,7 @@ def _train_anew(
     base = base_model(recipe, manifest, places.models, report)
     arguments = prepare(manifest, recipe, Path(base), out)
     report(f"training on {manifest['rows']['train']} rows of {manifest['tag']} (Lance version {manifest['version']})")
-    trained = _watched(_task(train, arguments), out / "model" / PROGRESS_FILE, report)
+    trained = _watched(_task(train, arguments, offline=Path(base).exists()), out / "model" / PROGRESS_FILE, report)
     summary = {
         "path": trained.pop("checkpoint"),
         "base": str(base),
@@ -102,7 +102,8 @@ def assess(
         report(f"{tuned.parent.name} is evaluated already")
         return done
     report(f"evaluating on {min(limit, manifest['rows']['test'])} of {manifest['rows']['test']} held-out rows")
-    result: dict[str, Any] = ray.get(_task(evaluate, manifest, Path(summary["base"]), tuned, limit, 0))
+    base = Path(summary["base"])
+    result: dict[str, Any] = ray.get(_task(evaluate, manifest, base, tuned, limit, 0, offline=base.exists()))
     write_json(tuned / EVALUATION, result)
     return result
 
@@ -146,13 +147,13 @@ def _captions(manifest: dict[str, Any]) -> Sequence[str]:
     return [messages[-1]["content"] for messages in rows["messages"].slice(0, TINY_CAPTIONS).to_pylist()]
 
 
-def _task(function: Callable[..., Any], *arguments: Any) -> Any:
+def _task(function: Callable[..., Any], *arguments: Any, offline: bool = True) -> Any:
     """Starts a Ray task in a process of its own: torch and the hook stay out of the label workers."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = max(int(node.get("CPU", 0)) for node in nodes) or 1
     gpus = min(1, int(ray.cluster_resources().get("GPU", 0)))
     task = ray.remote(num_cpus=cpus if not gpus else 1, num_gpus=gpus, max_calls=1, max_retries=0)(function)
-    environment = {**task_environment(), "OMP_NUM_THREADS": str(cpus)}
+    environment = {**task_environment(offline), "OMP_NUM_THREADS": str(cpus)}
     return task.options(runtime_env={"env_vars": environment}).remote(*arguments)
 
 

@@ -29,9 +29,10 @@ ENTRY = {
 }
 
 
-def task_environment() -> dict[str, str]:
+def task_environment(offline: bool = True) -> dict[str, str]:
     """Environment of the process that calls `train`, and of any process that runs llamafactory-cli.
 
+    `offline` forbids transformers the hub: right for a base model that lies in a folder, wrong for one named by its id.
     The hook folder is put before what PYTHONPATH holds already. USE_RAY=0: LLaMA-Factory's own Ray support asks for
     ten CPUs and waits for ever on a small machine.
     """
@@ -39,7 +40,7 @@ def task_environment() -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join([str(HOOK), *([before] if before else [])]),
         "USE_RAY": "0",
-        "HF_HUB_OFFLINE": "1",
+        **({"HF_HUB_OFFLINE": "1"} if offline else {}),
         "TOKENIZERS_PARALLELISM": "false",
         # threads that spin while they wait cost five times the wall time as soon as something else wants the cores
         "OMP_WAIT_POLICY": "PASSIVE",

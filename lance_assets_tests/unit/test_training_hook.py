@@ -40,6 +40,11 @@ def test_an_interpreter_without_the_package_is_left_alone() -> None:
     assert (run.stdout.strip(), run.stderr) == ("False", "")
 
 
+def test_only_a_base_model_in_a_folder_is_loaded_offline() -> None:
+    assert task_environment()["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in task_environment(offline=False)
+
+
 def test_the_task_environment_puts_the_hook_before_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     assert task_environment()["PYTHONPATH"].split(os.pathsep) == [str(HOOK), "/somewhere"]
