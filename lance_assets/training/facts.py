@@ -90,7 +90,7 @@ def verdict(scores: dict[str, FactScore], better: dict[str, bool], rows: int) ->
     reading only where the model also beats the commonest answer and itself with another row's image.
     """
     if not scores:
-        return f"None of the {rows} held-out captions states a screen fact, so only loss and overlap were compared."
+        return f"The held-out captions ({rows}) state none of the screen facts, so only loss and overlap were compared."
     won = [_against_blank(name, scores[name]) for name in scores if better[name]]
     lost = [_against_blank(name, scores[name]) for name in scores if not better[name]]
     read = [name for name in scores if scores[name]["reads"]]
