@@ -10,7 +10,6 @@ import os
 import socket
 from typing import Any
 
-import dagster as dg
 from dagster_ray import RayResource
 from pydantic import Field
 
@@ -76,9 +75,8 @@ class RayCluster(RayResource):
         _quiet_ray_data()
         return self._context
 
-    def on_connect(self, context: dg.InitResourceContext) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if context.log:
-            context.log.info(f"connected to {self.display_name}")
+    def on_connect(self, context: Any) -> None:
+        context.log.info(f"connected to {self.display_name}")
 
     def on_cleanup(self, context: Any, *, deleted: bool) -> None:
         context.log.info(f"left {self.display_name}")

@@ -40,7 +40,7 @@ def start_head(record: Path, num_cpus: int, log: Path) -> Head:
         *("--node-ip-address", LOOPBACK, "--port", address.rpartition(":")[2], "--num-cpus", str(num_cpus)),
         *("--include-dashboard", "false", "--object-store-memory", str(OBJECT_STORE_BYTES)),
         *("--ray-client-server-port", str(_free_port())),
-        *("--min-worker-port", "20000", "--max-worker-port", "29999"),
+        *("--min-worker-port", "10002", "--max-worker-port", "19999"),  # the demo's servers keep ports above these
     ]
     with log.open("ab") as stream:
         process = launch(record, command, {"address": address}, stream)
