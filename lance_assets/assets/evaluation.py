@@ -1,7 +1,5 @@
 """evaluation: does the tuned model beat its base, and does it look at the picture?"""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -9,7 +7,7 @@ from dagster_ray import RayResource
 
 from lance_assets.assets.checkpoint import qwen_vl_checkpoint
 from lance_assets.assets.common import PlatformParam, forced
-from lance_assets.compute.train import MANIFEST, Places, assess, latest_checkpoint
+from lance_assets.compute.train import Places, assess, latest_checkpoint, manifest_of
 from lance_assets.errors import BadInput
 from lance_assets.preview.verdict import examples_markdown, facts_markdown
 
@@ -26,7 +24,7 @@ def evaluation(
     summary = latest_checkpoint(places)
     if summary is None:
         raise BadInput("there is no checkpoint yet: materialize qwen_vl_checkpoint first")
-    manifest = json.loads((Path(summary["path"]) / MANIFEST).read_text())
+    manifest = manifest_of(summary)
     result = assess(manifest, summary, ROWS, context.log.info, forced(context))
     context.log.info(result["verdict"])
     return dg.MaterializeResult(metadata=_metadata(result))

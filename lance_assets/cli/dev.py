@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 
 from lance_assets.cli.ray import record_of
 from lance_assets.cli.run import say
+from lance_assets.compute import LOOPBACK
 from lance_assets.errors import BadInput
 from lance_assets.settings import RAY_VARIABLE, Home, Platform
 
 if TYPE_CHECKING:
     import dagster as dg
 
-LOOPBACK = "127.0.0.1"
 LOOK_SECONDS = 0.5
 #: `dg dev` wants another package and does no more for us; what Dagster has to say about that helps nobody at work.
 SUPERSEDED = "ignore:Function `dev_command` is superseded"

@@ -17,6 +17,7 @@ from lance_assets.store.files import DataRoot, claim, write_json
 from lance_assets.store.table import open_images
 from lance_assets.training.evaluate import evaluate
 from lance_assets.training.launch import PROGRESS_FILE, prepare, task_environment, train
+from lance_assets.training.manifest import read_manifest
 from lance_assets.training.recipe import load_recipe
 from lance_assets.training.tiny import build_tiny
 
@@ -118,6 +119,11 @@ def latest_checkpoint(places: Places) -> dict[str, Any] | None:
     """The summary of the checkpoint that was materialized last; None before the first."""
     path = places.checkpoints / LATEST
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def manifest_of(summary: dict[str, Any]) -> dict[str, Any]:
+    """The training set that a checkpoint saw. Raises BadInput when its manifest is gone or damaged."""
+    return read_manifest(Path(summary["path"]) / MANIFEST)
 
 
 def evaluation_of(summary: dict[str, Any]) -> dict[str, Any] | None:
