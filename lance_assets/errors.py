@@ -25,6 +25,14 @@ class MissingExtra(BadInput):
         super().__init__(f"{purpose} needs the package {package}: pip install 'lance_assets[{extra}]'")
 
 
+class Unreachable(RuntimeError):
+    """The object store is gone, refuses us, or has no such bucket. One line, without credentials."""
+
+
+class Unwritable(Unreachable):
+    """A disk is full, or a folder is read-only or not ours. One line; what was stored before stays readable."""
+
+
 def in_one_line(text: str) -> str:
     """An error's text for people: its first line; of a traceback sent by Ray, the line that says what was raised."""
     lines = [line.rstrip() for line in ANSI.sub("", text).splitlines() if line.strip()]

@@ -22,6 +22,9 @@ HOME_VARIABLE = "LANCE_ASSETS_HOME"
 ROOT_VARIABLE = "LANCE_ASSETS_ROOT"
 RAY_VARIABLE = "LANCE_ASSETS_RAY_ADDRESS"
 
+#: Schemes of LANCE_ASSETS_ROOT that are not folders; only s3 is tested.
+OBJECT_STORES = ("s3", "gs", "az")
+
 DEMO_ROWS = 600
 DEMO_BATCH = 300
 PRODUCTION_BATCH = 10_000
@@ -114,19 +117,19 @@ class PlatformConfig(Strict):
 
 @dataclass(frozen=True)
 class Home:
-    """Every path of one platform. Nothing is created until somebody writes."""
+    """Every path of one platform; `data` may be the URI of an object store. Nothing is created until somebody
+    writes."""
 
     root: Path
-    data: Path
+    data: Path | str
 
     @classmethod
     def find(cls, flag: str | os.PathLike[str] | None = None) -> Home:
-        """The home named by the flag, else LANCE_ASSETS_HOME, else ./lance_home. Raises BadInput on a URI root."""
+        """The home named by the flag, else LANCE_ASSETS_HOME, else ./lance_home. Raises BadInput for an unusable
+        LANCE_ASSETS_ROOT."""
         root = Path(flag or os.environ.get(HOME_VARIABLE) or "lance_home").expanduser().absolute()
         data = os.environ.get(ROOT_VARIABLE)
-        if data and "://" in data:
-            raise BadInput(f"{ROOT_VARIABLE}={data}: object stores are not supported yet; name a folder")
-        return cls(root, Path(data).expanduser().absolute() if data else root / "data")
+        return cls(root, data_place(data) if data else root / "data")
 
     platform_yaml = property(lambda self: self.root / "platform.yaml")
     dagster = property(lambda self: self.root / "dagster")
@@ -135,15 +138,35 @@ class Home:
     demo = property(lambda self: self.root / "demo")
     cache = property(lambda self: self.root / "cache")
 
+    @property
+    def local_data(self) -> list[Path]:
+        """The folder of the data; none where they lie in an object store."""
+        return [self.data] if isinstance(self.data, Path) else []
+
     def create(self) -> None:
-        """Makes the folders. Raises BadInput when the home cannot be written."""
+        """Makes the folders on this machine. Raises BadInput when the home cannot be written."""
         try:
-            for folder in (self.root, self.data, self.dagster):
+            for folder in (self.root, *self.local_data, self.dagster):
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
             raise BadInput(f"the home {self.root} cannot be written: {error.strerror or error}") from error
+
+
+def data_place(text: str) -> Path | str:
+    """A folder, or the URI of an object store. Raises BadInput, which never repeats what may be a password."""
+    if "://" not in text:
+        return Path(text).expanduser().absolute()
+    scheme, _, rest = text.partition("://")
+    bucket = rest.partition("/")[0]
+    if scheme not in OBJECT_STORES:
+        raise BadInput(f"{ROOT_VARIABLE} names a folder, or s3://, gs:// or az://, not {scheme}://")
+    if "@" in bucket or "?" in rest or "#" in rest:
+        raise BadInput(f"{ROOT_VARIABLE} must be {scheme}://bucket/prefix alone: credentials come from the environment")
+    if not bucket:
+        raise BadInput(f"{ROOT_VARIABLE} names no bucket: it must be {scheme}://bucket/prefix")
+    return text.rstrip("/")
 
 
 @dataclass(frozen=True)

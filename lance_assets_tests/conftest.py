@@ -1,8 +1,9 @@
-"""What more than one kind of test needs: one Ray head for the session, and an image server."""
+"""What more than one kind of test needs: one Ray head and one S3 server for the session, and an image server."""
 
 import pytest
 
 from lance_assets_tests.picture_server import picture_server
+from lance_assets_tests.s3_server import s3_server
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +15,13 @@ def ray_address(tmp_path_factory):
     head = start_head(folder / "ray.json", 2, folder / "ray.log")
     yield head.address
     stop_head(folder / "ray.json")
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """An S3-compatible server on loopback with one bucket, `.uri`; the environment names it from now on."""
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture

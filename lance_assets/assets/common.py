@@ -35,11 +35,6 @@ def forced(context: dg.AssetExecutionContext) -> bool:
     return context.run.tags.get(FORCE_TAG, "").lower() in ("1", "true", "yes")
 
 
-def properties(context: dg.AssetExecutionContext) -> dict[str, str]:
-    """Transaction properties: which run wrote a version."""
-    return {"lance_assets.run": context.run.run_id}
-
-
 def raise_failures(context: dg.AssetExecutionContext, failures: Iterable[tuple[str, str]]) -> None:
     """Raises at the end of a body that went on after a failing batch, and names each one."""
     named = [f"{what}: {in_one_line(why)}" for what, why in failures]

@@ -10,7 +10,6 @@ from lance_assets.assets.common import (
     PlatformParam,
     data_root,
     forced,
-    properties,
     raise_failures,
     table_schema,
 )
@@ -48,7 +47,7 @@ def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ra
         hosts = source.own_hosts() | frozenset(config.allow_hosts)
         plan = make_plan(data_root(platform), limits, hosts, config.limits.threads)
         with source.serving():
-            for done in ingest(plan, list(keys), properties(context), context.log.info, forced(context)):
+            for done in ingest(plan, list(keys), context.run.run_id, context.log.info, forced(context)):
                 if done.failure:
                     failures.append((done.batch, done.failure))
                 else:
@@ -70,7 +69,8 @@ def _describe(context: dg.AssetExecutionContext, platform: Platform, done: Inges
             "dagster/partition_row_count": done.stored,
             "lance_version": done.version,
             "new": done.changed,
-            "images_per_second": round(done.stored / done.seconds, 1) if done.seconds else 0.0,
+            "downloaded": done.downloaded,
+            "images_per_second": round(done.downloaded / done.seconds, 1) if done.seconds else 0.0,
             "megabytes": round(done.bytes / 1e6, 2),
             "samples": dg.MetadataValue.md(sample_sheet(root, done.batch)),
             "dagster/uri": root.images,

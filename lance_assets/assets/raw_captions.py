@@ -7,6 +7,7 @@ from lance_assets.assets.sources import source_of
 from lance_assets.compute.captions import collect
 from lance_assets.partitions import Batch
 from lance_assets.sources.base import Source, SourceFile
+from lance_assets.store.captions import captions_name
 from lance_assets.store.schema import CAPTIONS
 
 
@@ -43,7 +44,7 @@ def raw_captions(context: dg.AssetExecutionContext, platform: PlatformParam) -> 
                 "captions_missing": table["caption_missing"].to_pylist().count(True),
                 "problems": table.num_rows - table["problem"].null_count,
                 "example": table["caption"][0].as_py()[:300] if table.num_rows else "",
-                "dagster/uri": str(data_root(platform).captions / f"{key}.parquet"),
+                "dagster/uri": data_root(platform).at(captions_name(key)),
             },
             partition_key=key,
         )

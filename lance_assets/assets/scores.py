@@ -7,7 +7,7 @@ from dagster_ray import RayResource
 
 from lance_assets.assets.common import BATCHES, PlatformParam, data_root, forced, raise_failures
 from lance_assets.assets.image_dataset import image_dataset
-from lance_assets.compute.label import Labelled, any_stale, batch_values, label
+from lance_assets.compute.label import Labelled, batch_values, identity_of, label
 from lance_assets.compute.preview import extremes_sheet
 from lance_assets.compute.registry import active_scorers, fit, with_model
 from lance_assets.compute.serve import served
@@ -18,6 +18,7 @@ from lance_assets.scoring.api import Scorer
 from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of
 from lance_assets.store.files import DataRoot
+from lance_assets.store.labelling import any_stale
 
 
 def score_key(name: str) -> dg.AssetKey:
@@ -85,7 +86,7 @@ def served_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefini
         root, run_id, say, force = data_root(platform), context.run.run_id, context.log.info, forced(context)
         now = platform_scorers(platform)[scorer.name]
         ready = with_model(now, platform.home.models)
-        if any_stale(root, context.partition_keys, now, force):
+        if any_stale(root, context.partition_keys, [identity_of(now)], force):
             with served(ready, run_id) as call:
                 results = list(label(root, context.partition_keys, {now.name: now}, run_id, say, call, force))
         else:

@@ -7,7 +7,7 @@ import dagster as dg
 from lance_assets.assets.common import PlatformParam, data_root
 from lance_assets.assets.scores import platform_scorers
 from lance_assets.store.columns import column_of
-from lance_assets.store.selection import manifest_path, pin
+from lance_assets.store.selection import manifest_name, pin
 
 
 def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
@@ -33,7 +33,7 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 "lance_version": manifest["version"],
                 "lance_tag": manifest["tag"],
                 "row_ids_sha256": dg.MetadataValue.json(manifest["row_ids_sha256"]),
-                "manifest": dg.MetadataValue.path(str(manifest_path(root, manifest["tag"]))),
+                "manifest": dg.MetadataValue.path(root.at(manifest_name(manifest["tag"]))),
             },
             data_version=dg.DataVersion(manifest["sha256"]),
         )

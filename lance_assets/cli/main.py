@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lance_assets import __version__
-from lance_assets.cli import dev, ray, run, status
-from lance_assets.errors import BadInput
+from lance_assets.cli import audit, bench, dev, maintain, ray, run, status
+from lance_assets.errors import BadInput, Unreachable
 
 ABOUT = """\
 Labels image-caption data and fine-tunes a Qwen-VL on it: one lineage of Dagster assets, computed by Ray, stored in one
@@ -42,8 +42,11 @@ def parser() -> argparse.ArgumentParser:
     run.add(command("run", "the whole graph on your own data; run it again and only what is new is worked on"))
     run.add_demo(command("demo", "the whole graph on frames of a game that are made and served on this machine"))
     status.add(command("status", "what is stored, stale, queued and what failed last"))
+    audit.add(command("audit", "where a row, its image and its labels come from, or who made a score column"))
+    maintain.add(command("maintain", "compaction, cleanup and verification of the tables, safe while others work"))
     dev.add(command("dev", "Dagster's web UI and daemon, a Ray head and the demo's servers, all on loopback"))
     ray.add(command("ray", "a Ray head on loopback that runs can join, so that they start faster"))
+    bench.add(command("bench", "what this machine makes of the figures that the project promises; needs a checkout"))
     return top
 
 
@@ -54,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"lance-assets: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except Unreachable as error:
+        print(f"lance-assets: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("lance-assets: interrupted; what is stored stays, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED

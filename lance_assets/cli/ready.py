@@ -36,8 +36,10 @@ def claimed(home: Home) -> Iterator[None]:
     """The home, made where it is missing, for this process alone. Bad input unmakes what was made here, as long as
     platform.yaml is what it was. Raises BadInput when another run holds the home."""
     said = _said(home)
-    own = [path for path in (home.data, home.dagster, home.cache, home.demo, home.root / LOCK) if not path.exists()]
-    folders = [path for path in (home.root, *home.root.parents, *home.data.parents) if not path.exists()]
+    places = (*home.local_data, home.dagster, home.cache, home.demo, home.root / LOCK)
+    own = [path for path in places if not path.exists()]
+    above = [folder for data in home.local_data for folder in data.parents]
+    folders = [path for path in (home.root, *home.root.parents, *above) if not path.exists()]
     try:
         home.create()
     except BadInput:

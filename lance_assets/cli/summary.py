@@ -18,7 +18,7 @@ from lance_assets.store import ledger
 from lance_assets.store.columns import column_of, state_of
 from lance_assets.store.files import DataRoot
 from lance_assets.store.rejects import read_rejects, reasons
-from lance_assets.store.selection import latest_manifest, manifest_path
+from lance_assets.store.selection import latest_manifest, manifest_name
 from lance_assets.store.table import exists, open_images
 
 ROWS = ("rows_ok", "rows_failed_transient", "rows_failed_permanent", "rows_refused")
@@ -55,7 +55,7 @@ def summarize(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[s
         else {
             "rows": manifest["rows"]["train"] + manifest["rows"]["test"],
             **manifest["rows"],
-            "manifest": str(manifest_path(root, manifest["tag"])),
+            "manifest": root.at(manifest_name(manifest["tag"])),
         },
         "checkpoint": None if checkpoint is None else {name: checkpoint[name] for name in CHECKPOINT},
         "evaluation": None if checkpoint is None else evaluation_of(checkpoint),
@@ -86,15 +86,15 @@ def _downloaded(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> int:
             event = record.event_log_entry.asset_materialization
             if event is not None and event.asset_key == dg.AssetKey(["image_dataset"]):
                 said: dict[str, Any] = {name: value.value for name, value in event.metadata.items()}
-                total += said["rows_stored"] if said["new"] else 0
+                total += said["downloaded"]
     return total
 
 
 def _calls(platform: Platform, root: DataRoot, run_ids: Sequence[str]) -> dict[str, int]:
     """Rows that each scorer scored in these runs, from the ledger: what was announced, published or not."""
     calls = dict.fromkeys(platform_scorers(platform), 0)
-    for row in ledger.read(root).to_pylist():
-        if row["run_id"] in run_ids:
+    for row in ledger.read(root, columns=["scorer", "run_id", "carried_from", *ROWS]).to_pylist():
+        if row["run_id"] in run_ids and row["scorer"] and row["carried_from"] is None:
             calls[row["scorer"]] = calls.get(row["scorer"], 0) + sum(row[state] for state in ROWS)
     return calls
 

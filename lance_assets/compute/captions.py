@@ -9,7 +9,8 @@ from lance_assets.ingest.rows import captions_table
 from lance_assets.partitions import Batch
 from lance_assets.sources.base import Source, SourceFile
 from lance_assets.store.captions import write_captions
-from lance_assets.store.files import DataRoot, claim
+from lance_assets.store.claims import claim
+from lance_assets.store.files import DataRoot
 
 
 def find_file(source: Source, batch: Batch) -> SourceFile:

@@ -6,6 +6,7 @@ chunk of rows whatever the size of the batch.
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections import Counter
@@ -21,14 +22,20 @@ from lance_assets.ingest.batch import store_rows
 from lance_assets.ingest.conversation import messages
 from lance_assets.ingest.fetch import Fetcher
 from lance_assets.ingest.limits import Limits
-from lance_assets.store.batches import replace_batch, stored_rows, write_fragment
+from lance_assets.store import ledger
+from lance_assets.store.batches import announce, replace_batch, stored_rows, unfinished, write_fragment
 from lance_assets.store.captions import read_captions
-from lance_assets.store.files import DataRoot, claim
+from lance_assets.store.claims import Held, claim
+from lance_assets.store.files import DataRoot
 from lance_assets.store.rejects import read_rejects, reasons, replace_rejects, worth_another_try
 from lance_assets.store.schema import REJECTS
+from lance_assets.store.staleness import input_digest
 from lance_assets.store.table import ensure_images, exists, open_images
 
 Report = Callable[[str], None]
+
+#: Besides id and source digest, what a slice of captions is known by when a killed run's work is looked for.
+CAPTION = ("image_url", "caption", "problem")
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,13 @@ class WouldLoseRows(RuntimeError):
 
 @dataclass
 class Ingested:
-    """What became of one batch. `changed` is False where its rows were stored already. Seconds are wall time."""
+    """What became of one batch. `changed` is False where its rows were stored already; `downloaded` counts images
+    fetched now. Seconds are wall time."""
 
     batch: str
     asked: int
     stored: int
+    downloaded: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     bytes: int = 0
     seconds: float = 0.0
@@ -74,78 +83,120 @@ def write_slice(captions: pa.Table, plan: Plan) -> pa.Table:
 
     A task rather than an actor: its worker is warm for the next batch, and a slice is long enough for its connections.
     """
-    batch = captions["batch"][0].as_py()
+    batch, number = captions["batch"][0].as_py(), captions["slice"][0].as_py()
     rejects: list[pa.Table] = [REJECTS.empty_table()]
     size = 0
 
     def stored(fetcher: Fetcher) -> Iterator[pa.RecordBatch]:
         nonlocal size
-        for good, bad in store_rows(captions.drop_columns("batch"), batch, fetcher, threads=plan.threads):
+        rows = captions.drop_columns(["batch", "slice"])
+        for good, bad in store_rows(rows, batch, fetcher, threads=plan.threads):
             rejects.append(bad)
             size += good["image"].nbytes
             if good.num_rows:
                 yield good
 
+    started = ledger.now()
     with Fetcher(plan.limits) as fetcher:
         fragments = write_fragment(plan.root, stored(fetcher))
     refused = pa.concat_tables(rejects)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, REJECTS) as writer:
-        writer.write_table(refused)
     done = {
-        "batch": batch,
+        "slice": number,
         "stored": captions.num_rows - refused.num_rows,
         "bytes": size,
         "fragments": json.dumps(fragments),
-        "rejects": sink.getvalue().to_pybytes(),
+        "rejects": packed(refused),
+        "started": started,
     }
     return pa.Table.from_pylist([done])
 
 
-def ingest(
-    plan: Plan, batches: Sequence[str], properties: dict[str, str], report: Report, force: bool = False
-) -> Iterator[Ingested]:
+def packed(rejects: pa.Table) -> str:
+    """Rejects as text, for the ledger and for the way back from a task."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, REJECTS) as writer:
+        writer.write_table(rejects)
+    return base64.b64encode(sink.getvalue()).decode()
+
+
+def unpacked(text: str) -> pa.Table:
+    return pa.ipc.open_stream(base64.b64decode(text)).read_all()
+
+
+def ingest(plan: Plan, batches: Sequence[str], run_id: str, report: Report, force: bool = False) -> Iterator[Ingested]:
     """Stores the batches one after the other and yields each once it is committed, or with `failure` set: a batch that
     fails does not stop the others. One whose rows are stored or rejected already is left alone, unless forced."""
     ensure_images(plan.root)
     for batch in batches:
         try:
-            yield _store_batch(plan, batch, properties, report, force)
+            yield _store_batch(plan, batch, run_id, report, force)
         except Exception as error:  # the caller raises at the end and names every batch that failed
             report(f"{batch}: {type(error).__name__}: {error}")
             yield Ingested(batch, 0, 0, failure=f"{type(error).__name__}: {error}")
 
 
-def _store_batch(plan: Plan, batch: str, properties: dict[str, str], report: Report, force: bool) -> Ingested:
-    with claim(plan.root, batch):
+def _store_batch(plan: Plan, batch: str, run_id: str, report: Report, force: bool) -> Ingested:
+    with claim(plan.root, batch) as held:
         captions = read_captions(plan.root, batch)
         if not force and (done := _already(plan.root, batch, captions)):
             report(f"{batch}: its {done.asked} rows did not change, nothing to do")
             return done
-        return _ingest_batch(plan, batch, captions, properties, report)
+        return _ingest_batch(plan, batch, captions, run_id, report, force, held)
 
 
-def _ingest_batch(plan: Plan, batch: str, captions: pa.Table, properties: dict[str, str], report: Report) -> Ingested:
+def _ingest_batch(
+    plan: Plan, batch: str, captions: pa.Table, run_id: str, report: Report, force: bool, held: Held
+) -> Ingested:
     started = time.monotonic()
     done = Ingested(batch, captions.num_rows, 0)
-    fragments: list[str] = []
-    rejects: list[pa.Table] = []
-    for part in _run(plan, batch, captions):
-        fragments += json.loads(part["fragments"])
-        rejects.append(pa.ipc.open_stream(part["rejects"]).read_all())
-        done.stored += part["stored"]
+    slices = _slices(batch, captions)
+    digests = [input_digest(one.rename_columns({"source_sha256": "image_sha256"}), CAPTION) for one in slices]
+    parts: dict[int, tuple[list[str], pa.Table]] = {} if force else _taken_over(plan.root, batch, digests)
+    if parts:
+        report(f"{batch}: {len(parts)} of {len(slices)} slices were downloaded by a run that was killed")
+    for part in _run(plan, [one for number, one in enumerate(slices) if number not in parts]):
+        number, fragments, rejects = part["slice"], json.loads(part["fragments"]), unpacked(part["rejects"])
+        for fragment in fragments:
+            announce(plan.root, batch, fragment, digests[number], run_id, part["started"], part["rejects"])
+        parts[number] = fragments, rejects
+        done.downloaded += part["stored"]
         done.bytes += part["bytes"]
         done.seconds = time.monotonic() - started
-        seen = done.stored + sum(table.num_rows for table in rejects)
+        seen = sum(slices[number].num_rows for number in parts)
         report(f"{batch}: {seen}/{done.asked} rows, {seen / done.seconds:.0f} rows/s, {done.bytes / 1e6:.1f} MB")
-    refused = pa.concat_tables(rejects)
+    refused = pa.concat_tables(parts[number][1] for number in sorted(parts))
+    done.stored = done.asked - refused.num_rows
     done.rejected = reasons(refused)
     _keep_stored(plan.root, batch, refused)
     # Rejects first: should we die in between, a rerun replaces them; the commit is what makes the batch done.
     replace_rejects(plan.root, batch, refused)
-    done.version = replace_batch(plan.root, batch, fragments, properties).version
+    fragments = [fragment for number in sorted(parts) for fragment in parts[number][0]]
+    done.version = replace_batch(plan.root, batch, fragments, {"lance_assets.run": run_id}, held).version
     done.seconds = time.monotonic() - started
     return done
+
+
+def _slices(batch: str, captions: pa.Table) -> list[pa.Table]:
+    """The captions of one fragment each, with columns that say which."""
+    size = rows_per_fragment(captions.num_rows)
+    tables: list[pa.Table] = []
+    for number, start in enumerate(range(0, captions.num_rows, size)):
+        rows = captions.slice(start, size).combine_chunks()
+        rows = rows.append_column("batch", pa.array([batch] * rows.num_rows))
+        tables.append(rows.append_column("slice", pa.array([number] * rows.num_rows)))
+    return tables
+
+
+def _taken_over(root: DataRoot, batch: str, digests: Sequence[str]) -> dict[int, tuple[list[str], pa.Table]]:
+    """Slices that a killed run had finished: their fragments and rejects by number. One with a row that may go better
+    now is downloaded again."""
+    found: dict[int, tuple[list[str], pa.Table]] = {}
+    left = unfinished(root, batch)
+    for number, digest in enumerate(digests):
+        fragment, detail = left.get(digest, (None, None))
+        if fragment and detail and not worth_another_try(rejects := unpacked(detail)):
+            found[number] = [fragment], rejects
+    return found
 
 
 def _keep_stored(root: DataRoot, batch: str, refused: pa.Table) -> None:
@@ -157,16 +208,13 @@ def _keep_stored(root: DataRoot, batch: str, refused: pa.Table) -> None:
         raise WouldLoseRows(f"{len(lost)} stored images cannot be had again ({why}); the batch stays as it was")
 
 
-def _run(plan: Plan, batch: str, captions: pa.Table) -> Iterator[dict[str, Any]]:
-    """One Ray Data pipeline over the slices of a batch; parts arrive as they are done, each written in row order."""
-    tagged = captions.append_column("batch", pa.array([batch] * captions.num_rows))
-    size = rows_per_fragment(captions.num_rows)
-    slices = [tagged.slice(start, size).combine_chunks() for start in range(0, tagged.num_rows, size)]
-    pipeline = ray.data.from_arrow(slices).map_batches(
-        partial(write_slice, plan=plan), batch_size=None, batch_format="pyarrow", num_cpus=1
-    )
-    pipeline.context.execution_options.preserve_order = True  # fragments in row order: reruns give the same table
-    yield from pipeline.iter_rows()
+def _run(plan: Plan, slices: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
+    """One Ray Data pipeline over the slices of a batch; parts arrive as they are done."""
+    if slices:
+        pipeline = ray.data.from_arrow(list(slices)).map_batches(
+            partial(write_slice, plan=plan), batch_size=None, batch_format="pyarrow", num_cpus=1
+        )
+        yield from pipeline.iter_rows()
 
 
 def _already(root: DataRoot, batch: str, captions: pa.Table) -> Ingested | None:
@@ -192,4 +240,4 @@ def _already(root: DataRoot, batch: str, captions: pa.Table) -> Ingested | None:
     if not same or kept & refused or kept | refused != set(wanted):
         return None
     counts = reasons(rejects)
-    return Ingested(batch, len(wanted), len(stored), counts, version=dataset.version, changed=False)
+    return Ingested(batch, len(wanted), len(stored), rejected=counts, version=dataset.version, changed=False)

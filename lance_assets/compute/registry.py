@@ -13,13 +13,14 @@ import lance
 import pyarrow as pa
 import ray
 
+from lance_assets.atomic import write_json
 from lance_assets.errors import BadInput
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.scoring.alignment import MAX_ROWS as FIT_ROWS
 from lance_assets.scoring.alignment import NOTHING, Alignment, AlignmentModel, NothingToLearn, fit_alignment
 from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.registry import scorers
-from lance_assets.store.files import DataRoot, write_json
+from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import ray
 
-from lance_assets.store.files import DataRoot, claim, write_json
+from lance_assets.atomic import write_json
+from lance_assets.store.claims import claim
+from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
 from lance_assets.training.evaluate import evaluate
 from lance_assets.training.launch import PROGRESS_FILE, prepare, task_environment, train
@@ -148,7 +150,7 @@ def base_model(recipe: dict[str, Any], manifest: dict[str, Any], models: Path, r
 
 
 def _captions(manifest: dict[str, Any]) -> Sequence[str]:
-    dataset = open_images(DataRoot(Path(manifest["uri"]).parent), manifest["tag"])
+    dataset = open_images(DataRoot(manifest["uri"].rpartition("/")[0]), manifest["tag"])
     rows = dataset.to_table(columns=["id", "messages"], filter=manifest["train"]).sort_by("id")
     return [messages[-1]["content"] for messages in rows["messages"].slice(0, TINY_CAPTIONS).to_pylist()]
 

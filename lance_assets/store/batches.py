@@ -1,54 +1,201 @@
-"""Image batches: whole fragments, written in parallel, published by one atomic commit, never twice."""
+"""Image batches: whole fragments, written in parallel, published by one atomic commit, never twice.
+
+Replacing a batch keeps what did not change: fragments with the same rows stay as they are, and where only some rows of
+a fragment changed the labels of the others are carried over, in the very commit that replaces the rows.
+"""
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import lance
 import pyarrow as pa
-from lance.fragment import FragmentMetadata, write_fragments
+from lance.file import LanceFileReader, LanceFileWriter
+from lance.fragment import DataFile, FragmentMetadata
 
+from lance_assets.store import ledger
+from lance_assets.store.carry import carried, rows_of
+from lance_assets.store.claims import Held
+from lance_assets.store.columns import Superseded
 from lance_assets.store.files import DataRoot
+from lance_assets.store.fragments import fragment_at, image_file
+from lance_assets.store.ledger import IMAGE, Intent
+from lance_assets.store.objects import reachable, typed
 from lance_assets.store.schema import IMAGES
-from lance_assets.store.table import STORAGE_VERSION, batch_fragments, commit, of_batch, open_images
+from lance_assets.store.table import batch_fragments, commit, of_batch, open_images
+
+#: Transaction property that names the run which wrote a version.
+RUN = "lance_assets.run"
 
 
 class MixedFragment(RuntimeError):
     """A fragment holds rows of two batches: somebody compacted across batches."""
 
 
+@typed
 def write_fragment(root: DataRoot, rows: Iterable[pa.RecordBatch]) -> list[str]:
-    """Streams rows of schema IMAGES into new fragment files; memory is one record batch. Nothing is visible until
-    `replace_batch`. Returns the fragments as JSON, none where there were no rows."""
-    reader = pa.RecordBatchReader.from_batches(IMAGES, rows)
-    fragments = write_fragments(
-        reader, root.images, mode="append", data_storage_version=STORAGE_VERSION, enable_stable_row_ids=True
-    )
-    return [json.dumps(fragment.to_json()) for fragment in fragments if fragment.physical_rows]
-
-
-def replace_batch(
-    root: DataRoot, batch: str, fragments: Sequence[str], properties: dict[str, str]
-) -> lance.LanceDataset:
-    """Publishes a batch in one commit: an append the first time, later a replacement of its fragments (its scores
-    become NULL). The caller holds the claim of the batch. Raises MixedFragment, GaveUp."""
-    new = [FragmentMetadata.from_json(fragment) for fragment in fragments]
-
-    def operation(dataset: lance.LanceDataset) -> lance.LanceOperation.BaseOperation:
-        old = batch_fragments(dataset, batch)
-        for number in old:
-            fragment = dataset.get_fragment(number)
-            if fragment is None or fragment.count_rows() != fragment.count_rows(of_batch(batch)):
-                raise MixedFragment(f"fragment {number} holds rows of batch {batch} and of another one")
-        if old:
-            return lance.LanceOperation.Update(removed_fragment_ids=old, new_fragments=new)
-        return lance.LanceOperation.Append(new)
-
+    """Streams rows of schema IMAGES into a new image file; memory is one record batch. Nothing is visible until
+    `replace_batch`. Returns the fragment as JSON, nothing where there were no rows."""
     dataset = open_images(root)
-    if not new and not batch_fragments(dataset, batch):
-        return dataset
-    return commit(root, dataset.version, operation(dataset), properties, operation)
+    name, count = f"{uuid.uuid4().hex}.lance", 0
+    writer: LanceFileWriter | None = None
+    try:
+        for batch in rows:
+            if batch.num_rows:
+                writer = writer or LanceFileWriter(
+                    f"{dataset.uri}/data/{name}", IMAGES, version=dataset.data_storage_version
+                )
+                writer.write_batch(batch)
+                count += batch.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return [_fragment(dataset, name, count)] if count else []
+
+
+def _fragment(dataset: lance.LanceDataset, name: str, rows: int) -> str:
+    """A fragment as JSON, to be given its number by the commit."""
+    return json.dumps(FragmentMetadata(id=0, files=[DataFile.create(dataset, name)], physical_rows=rows).to_json())
+
+
+@typed
+def announce(
+    root: DataRoot,
+    batch: str,
+    fragment: str,
+    digest: str,
+    run_id: str,
+    started: datetime,
+    detail: str | None = None,
+) -> None:
+    """Writes a finished image file into the ledger, so that a rerun after a crash finds it by the digest of what it was
+    made from. `detail` is handed back by `unfinished`."""
+    metadata = FragmentMetadata.from_json(fragment)
+    file, rows = str(metadata.files[0].path), metadata.physical_rows
+    intent = Intent.of_images(batch, file, rows, run_id, started, digest, detail)
+    ledger.append(root, [intent])
+
+
+@typed
+def unfinished(root: DataRoot, batch: str) -> dict[str, tuple[str, str | None]]:
+    """Image files of this batch that a killed run had announced and not published: (fragment, detail) by digest.
+
+    Only those that are newer than what the batch consists of now, whole and readable.
+    """
+    dataset = open_images(root)
+    used = {image_file(dataset, fragment_at(dataset, number)) for number in batch_fragments(dataset, batch)}
+    intents = [Intent.from_row(row) for row in ledger.read(root, batch).to_pylist() if row["column"] == IMAGE]
+    newest = max((intent.planned for intent in intents if intent.planned_file in used), default=None)
+    found: dict[str, tuple[str, str | None]] = {}
+    for intent in intents:
+        if intent.planned_file in used or (newest is not None and intent.planned < newest):
+            continue
+        try:
+            with reachable(root.uri):
+                rows = LanceFileReader(f"{dataset.uri}/data/{intent.planned_file}").num_rows()
+        except (OSError, ValueError):  # cleaned up since: it is written again
+            continue
+        if rows == intent.rows_ok:
+            found[intent.input_digest] = (_fragment(dataset, intent.planned_file, rows), intent.detail)
+    return found
+
+
+@typed
+def replace_batch(
+    root: DataRoot, batch: str, fragments: Sequence[str], properties: dict[str, str], held: Held | None = None
+) -> lance.LanceDataset:
+    """Publishes a batch in one commit: an append the first time, later a replacement of what changed.
+
+    The caller holds the claim of the batch. Nothing is committed where nothing changed. Raises MixedFragment, GaveUp,
+    LostClaim, and Superseded where another writer stored the same new batch first (then ours is taken back).
+    """
+    new = [FragmentMetadata.from_json(fragment) for fragment in fragments]
+    ours: list[FragmentMetadata] = []
+    kept: list[int] = []
+
+    def operation(dataset: lance.LanceDataset) -> lance.LanceOperation.BaseOperation | None:
+        nonlocal ours, kept
+        old = batch_fragments(dataset, batch)
+        _check_unmixed(dataset, batch, old)
+        kept, ours = _unchanged(dataset, old, new)
+        gone = [number for number in old if number not in kept]
+        if gone and ours:
+            ours, intents = carried(root, dataset, batch, gone, ours)
+            ledger.append(root, intents)
+        if held is not None:
+            held.check()
+        if gone:
+            return lance.LanceOperation.Update(removed_fragment_ids=gone, new_fragments=ours)
+        return lance.LanceOperation.Append(ours) if ours else None
+
+    _announce_others(root, batch, new, properties)
+    dataset = open_images(root)
+    dataset = commit(root, dataset.version, operation(dataset), properties, operation)
+    _check_alone(root, dataset, batch, kept, [str(one.files[0].path) for one in ours], properties)
+    return dataset
+
+
+def _announce_others(root: DataRoot, batch: str, new: Sequence[FragmentMetadata], properties: dict[str, str]) -> None:
+    """Ledger rows for the image files that were not announced when they were written."""
+    files = {str(one.files[0].path): one.physical_rows for one in new}
+    for file in ledger.read(root, batch, ["planned_file"])["planned_file"].to_pylist():
+        files.pop(file, None)
+    run_id = properties.get(RUN, "")
+    ledger.append(root, [Intent.of_images(batch, file, rows, run_id, ledger.now()) for file, rows in files.items()])
+
+
+def _check_unmixed(dataset: lance.LanceDataset, batch: str, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        fragment = fragment_at(dataset, number)
+        if fragment.count_rows() != fragment.count_rows(of_batch(batch)):
+            raise MixedFragment(f"fragment {number} holds rows of batch {batch} and of another one")
+
+
+def _unchanged(
+    dataset: lance.LanceDataset, old: Sequence[int], new: Sequence[FragmentMetadata]
+) -> tuple[list[int], list[FragmentMetadata]]:
+    """Fragments that hold the very rows of a new one (images compared by digest), and the new ones that none holds."""
+    columns = [name for name in IMAGES.names if name != IMAGE]
+    stored = {number: rows_of(dataset, number, columns) for number in old}
+    kept: list[int] = []
+    changed: list[FragmentMetadata] = []
+    for fragment in new:
+        path = f"{dataset.uri}/data/{fragment.files[0].path}"
+        rows = LanceFileReader(path, columns=columns).read_all().to_table().select(columns) if stored else None
+        same = next((n for n, table in stored.items() if rows is not None and table.equals(rows)), None)
+        if same is None:
+            changed.append(fragment)
+        else:
+            kept.append(same)
+            del stored[same]
+    return kept, changed
+
+
+def _check_alone(
+    root: DataRoot,
+    dataset: lance.LanceDataset,
+    batch: str,
+    kept: Sequence[int],
+    ours: Sequence[str],
+    properties: dict[str, str],
+) -> None:
+    """Two appends of one new batch do not conflict for Lance. Claims prevent them; should a claim have been lost in
+    mid-commit, the writer that landed second takes its rows back."""
+    numbers = batch_fragments(dataset, batch)
+    mine = [number for number in numbers if image_file(dataset, fragment_at(dataset, number)) in ours]
+    others = [number for number in numbers if number not in mine and number not in kept]
+    if not mine or not others or min(others) > max(mine):
+        return
+
+    def take_back(newest: lance.LanceDataset) -> lance.LanceOperation.BaseOperation | None:
+        left = [number for number in mine if newest.get_fragment(number) is not None]
+        return lance.LanceOperation.Update(removed_fragment_ids=left, new_fragments=[]) if left else None
+
+    commit(root, dataset.version, take_back(dataset), properties, take_back)
+    raise Superseded(f"batch {batch} was stored by another writer at the same time: its rows stay, ours went")
 
 
 def stored_rows(dataset: lance.LanceDataset, batch: str) -> pa.Table:

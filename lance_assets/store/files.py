@@ -1,73 +1,117 @@
-"""Files under data/: names, atomic writes, and the lock that makes one writer per batch."""
+"""Files under data/, which is a folder or an object store: one set of functions for both, by name below the root."""
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from filelock import FileLock, Timeout
+import obstore
+
+from lance_assets.atomic import as_json, write_atomically
+from lance_assets.store.objects import bucket, open_object, reachable, read_object
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class DataRoot:
-    """Where the store lives."""
+    """Where the store lives: a folder, or a URI such as s3://bucket/prefix. Only the URI travels to other processes;
+    each takes its credentials from its own environment."""
 
-    path: Path
+    uri: str
+
+    def __init__(self, uri: str | PathLike[str]) -> None:
+        text = fspath(uri)
+        object.__setattr__(self, "uri", text.rstrip("/") if "://" in text else str(Path(text)))
 
     @property
-    def captions(self) -> Path:
-        return self.path / "captions"
+    def is_local(self) -> bool:
+        return "://" not in self.uri
 
     @property
-    def manifests(self) -> Path:
-        return self.path / "manifests"
+    def folder(self) -> Path:
+        """Of a local root only; raises ValueError on an object store."""
+        if not self.is_local:
+            raise ValueError(f"{self.uri} is no folder")
+        return Path(self.uri)
 
-    images = property(lambda self: str(self.path / "images.lance"))
-    rejects = property(lambda self: str(self.path / "rejects.lance"))
-    ledger = property(lambda self: str(self.path / "ledger.lance"))
-    metadata = property(lambda self: self.path / "metadata.json")
+    images = property(lambda self: self.at("images.lance"))
+    rejects = property(lambda self: self.at("rejects.lance"))
+    ledger = property(lambda self: self.at("ledger.lance"))
+
+    def at(self, name: str) -> str:
+        """Path or URI of a file, for people and for Lance."""
+        return f"{self.uri}/{name}"
+
+
+def read(root: DataRoot, name: str) -> bytes:
+    """Raises FileNotFoundError, Unreachable."""
+    return (root.folder / name).read_bytes() if root.is_local else read_object(root.uri, name)
+
+
+def write(root: DataRoot, name: str, data: bytes) -> None:
+    """A reader sees the old file or the whole new one. Raises Unreachable."""
+    with reachable(root.uri):
+        if root.is_local:
+            write_atomically(root.folder / name, data)
+        else:
+            obstore.put(bucket(root.uri), name, data)
+
+
+def read_json(root: DataRoot, name: str) -> Any:
+    """Raises FileNotFoundError, Unreachable."""
+    return json.loads(read(root, name))
+
+
+def write_json(root: DataRoot, name: str, value: Any) -> None:
+    write(root, name, as_json(value))
+
+
+def opened(root: DataRoot, name: str) -> IO[bytes]:
+    """A seekable file of which only what is read is fetched. Raises FileNotFoundError, Unreachable."""
+    return (root.folder / name).open("rb") if root.is_local else open_object(root.uri, name)
+
+
+def names(root: DataRoot, folder: str) -> list[str]:
+    """Names of the files right in a folder, sorted; none where it does not exist. Raises Unreachable."""
+    if root.is_local:
+        here = root.folder / folder
+        return sorted(path.name for path in here.iterdir() if path.is_file()) if here.is_dir() else []
+    with reachable(root.uri):
+        found = obstore.list_with_delimiter(bucket(root.uri), folder)["objects"]
+    return sorted(one["path"].removeprefix(f"{folder}/") for one in found)
+
+
+def listing(root: DataRoot, folder: str) -> Iterator[tuple[str, int, datetime]]:
+    """Every file below a folder, in no order: its name within the folder, bytes, last change. Raises Unreachable."""
+    if root.is_local:
+        here = root.folder / folder
+        for path in here.rglob("*"):
+            with suppress(FileNotFoundError):  # it went while we looked
+                if path.is_file():
+                    said = path.stat()
+                    yield path.relative_to(here).as_posix(), said.st_size, datetime.fromtimestamp(said.st_mtime, UTC)
+        return
+    with reachable(root.uri):
+        for some in obstore.list(bucket(root.uri), folder):
+            for one in some:
+                yield one["path"].removeprefix(f"{folder}/"), one["size"], one["last_modified"]
+
+
+def delete(root: DataRoot, name: str) -> None:
+    """Also where it is gone already. Raises Unreachable."""
+    with suppress(FileNotFoundError):
+        if root.is_local:
+            (root.folder / name).unlink()
+        else:
+            with reachable(root.uri):
+                obstore.delete(bucket(root.uri), name)
 
 
 def table_exists(uri: str) -> bool:
     """True for a Lance table with at least one version: a folder that a killed creation left behind is none."""
-    return any((Path(uri) / "_versions").glob("*.manifest"))
-
-
-class Busy(RuntimeError):
-    """Somebody else holds the claim."""
-
-
-@contextmanager
-def claim(root: DataRoot, name: str, timeout: float = 600) -> Iterator[None]:
-    """One writer per name (a batch key, or a table). The kernel frees the lock when its process dies.
-
-    Waits up to `timeout` seconds, then raises Busy. The lock file itself stays: deleting it would race.
-    """
-    folder = root.path / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / f"{name}.lock", timeout=timeout):
-            yield
-    except Timeout as error:
-        raise Busy(f"{name} is being written by another process for more than {timeout:.0f} s") from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """A reader sees the old file or the whole new one, also after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with draft.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_atomically(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())
+    return any(name.endswith(".manifest") for name, _, _ in listing(DataRoot(uri), "_versions"))

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from lance_assets.store.files import DataRoot, write_json
 from lance_assets.store.table import STORAGE_VERSION, open_images
 
+NAME = "metadata.json"
+
 
 def write_metadata(root: DataRoot, name: str) -> dict[str, object]:
     """Renews metadata.json from the table and returns what it says."""
@@ -27,5 +29,5 @@ def write_metadata(root: DataRoot, name: str) -> dict[str, object]:
         },
         "columns": dataset.schema.names,
     }
-    write_json(root.metadata, said)
+    write_json(root, NAME, said)
     return said

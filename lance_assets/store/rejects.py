@@ -7,7 +7,8 @@ from collections import Counter
 import lance
 import pyarrow as pa
 
-from lance_assets.store.files import DataRoot, claim, table_exists
+from lance_assets.store.claims import claim
+from lance_assets.store.files import DataRoot, table_exists
 from lance_assets.store.schema import REJECTS
 from lance_assets.store.table import STORAGE_VERSION, of_batch
 

@@ -58,23 +58,34 @@ REJECTS = pa.schema(
     ]
 )
 
-#: ledger.lance: one row per (column, batch, fragment) that somebody was about to publish. It counts once the table
-#: refers to `planned_file`. `offsets` are row offsets inside the fragment; NULL = all rows.
+#: ledger.lance: one row per (column, file) that somebody was about to publish, or several where the cells of one file
+#: were made in different ways. It counts once the table refers to `planned_file` for that column. `offsets` are row
+#: offsets inside the fragment, NULL = all rows; `fragment` is NULL for a file whose fragment had no number yet. A new
+#: image file is announced, too, as column `image`, with its rejected rows in `detail`. `base` is the file that answered
+#: for the column when this one was planned; `carried_from` the file that the cells were copied from, NULL = computed.
+#: `due` is when failed_transient rows may be tried again by themselves; `attempts` counts from 1.
 LEDGER = pa.schema(
     [
         pa.field("column", pa.string()),
         pa.field("batch", pa.string()),
         pa.field("fragment", pa.int64()),
+        pa.field("planned_file", pa.string()),
+        pa.field("file_sha256", pa.string()),
+        pa.field("base", pa.string()),
+        pa.field("offsets", pa.list_(pa.int32())),
         pa.field("scorer", pa.string()),
         pa.field("version", pa.string()),
         pa.field("config_hash", pa.string()),
+        pa.field("fields", pa.list_(pa.string())),
         pa.field("input_digest", pa.string()),
-        pa.field("planned_file", pa.string()),
-        pa.field("offsets", pa.list_(pa.int32())),
         pa.field("rows_ok", pa.int64()),
         pa.field("rows_failed_transient", pa.int64()),
         pa.field("rows_failed_permanent", pa.int64()),
         pa.field("rows_refused", pa.int64()),
+        pa.field("attempts", pa.int32()),
+        pa.field("due", pa.timestamp("us", tz="UTC")),
+        pa.field("carried_from", pa.string()),
+        pa.field("detail", pa.string()),
         pa.field("read_version", pa.int64()),
         pa.field("run_id", pa.string()),
         pa.field("started", pa.timestamp("us", tz="UTC")),

@@ -6,18 +6,19 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import lance
 import pyarrow as pa
 
 from lance_assets.errors import BadInput
-from lance_assets.store.files import DataRoot, write_json
+from lance_assets.store.files import DataRoot, read_json, write_json
 from lance_assets.store.staleness import versions_in_use
 from lance_assets.store.table import open_images
+from lance_assets.store.versions import steady
 
 COLUMNS = ["id", "image_sha256", "messages"]
+LATEST = "manifests/latest.json"
 
 
 def pin(root: DataRoot, chosen: str | None, share: float, columns: Sequence[str]) -> dict[str, Any]:
@@ -59,10 +60,9 @@ def pin(root: DataRoot, chosen: str | None, share: float, columns: Sequence[str]
     if before and before["sha256"] == digest:
         return before
     tag = f"sft-{digest[:12]}"
-    earlier = manifest_path(root, tag)
-    if earlier.exists() and tag in dataset.tags.list():
-        again = json.loads(earlier.read_text())
-        write_json(root.manifests / "latest.json", again)
+    again = _manifest(root, manifest_name(tag))
+    if again and tag in steady(dataset.tags.list):
+        write_json(root, LATEST, again)
         return again
     _tag(dataset, tag)
     manifest = content | {
@@ -71,18 +71,26 @@ def pin(root: DataRoot, chosen: str | None, share: float, columns: Sequence[str]
         "tag": tag,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_json(manifest_path(root, tag), manifest)
-    write_json(root.manifests / "latest.json", manifest)
+    write_json(root, manifest_name(tag), manifest)
+    write_json(root, LATEST, manifest)
     return manifest
 
 
-def manifest_path(root: DataRoot, tag: str) -> Path:
-    return root.manifests / f"{tag}.json"
+def manifest_name(tag: str) -> str:
+    """Name of a manifest below the root."""
+    return f"manifests/{tag}.json"
 
 
 def latest_manifest(root: DataRoot) -> dict[str, Any] | None:
-    path = root.manifests / "latest.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    """The manifest pinned last; None before the first."""
+    return _manifest(root, LATEST)
+
+
+def _manifest(root: DataRoot, name: str) -> dict[str, Any] | None:
+    try:
+        return read_json(root, name)
+    except FileNotFoundError:
+        return None
 
 
 def rows_digest(rows: pa.Table) -> str:
@@ -107,7 +115,7 @@ def _side(rows: pa.Table, below: str, test: bool) -> pa.Table:
 
 def _tag(dataset: lance.LanceDataset, tag: str) -> None:
     """A tag protects its version from cleanup. One without a manifest was left by a kill just before it was written."""
-    if tag in dataset.tags.list():
+    if tag in steady(dataset.tags.list):
         dataset.tags.update(tag, dataset.version)
     else:
         dataset.tags.create(tag, dataset.version)

@@ -5,18 +5,27 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import cache
 
 import lance
+import numpy as np
 from lance.commit import CommitConflictError
+from lance.lance import _Session as Session
 
 from lance_assets.errors import BadInput
-from lance_assets.store.files import DataRoot, claim, table_exists
+from lance_assets.store.claims import claim
+from lance_assets.store.files import DataRoot, table_exists
+from lance_assets.store.objects import reachable, typed
 from lance_assets.store.schema import IMAGES
 
 #: 2.1 with blob-encoded images scans 4-8 times faster than the default encoding of 2.2 (measured).
 STORAGE_VERSION = "2.1"
 FORMAT_KEY = "lance_assets.format"
-FORMAT = "1"
+FORMAT = "2"
+#: Formats whose rows this release reads at a pinned version (a training set of then); it writes only FORMAT.
+READABLE = ("1", FORMAT)
+#: What a process keeps in memory of tables, at most: parts of indices; manifests and footers of files.
+INDEX_BYTES, METADATA_BYTES = 512 << 20, 256 << 20
 
 
 class GaveUp(RuntimeError):
@@ -31,19 +40,43 @@ def open_images(root: DataRoot, version: int | str | None = None) -> lance.Lance
     """The table at a version, tag, or its newest version. Raises BadInput where there is none, or of another format."""
     if not exists(root):
         raise BadInput(f"there is no image table at {root.images} yet: materialize image_dataset first")
-    dataset = lance.dataset(root.images, version=version)
-    found = (dataset.schema.metadata or {}).get(FORMAT_KEY.encode(), b"").decode()
-    if found != FORMAT:
-        raise BadInput(f"{root.images} has format {found or 'unknown'}; this release reads format {FORMAT}")
-    return dataset
+    with reachable(root.uri):
+        dataset = lance.dataset(root.images, version=version, session=session())
+    found = format_of(dataset)
+    if found == FORMAT or (version is not None and found in READABLE):
+        return dataset
+    if found in READABLE:
+        raise BadInput(
+            f"{root.images} has format {found}, this release writes {FORMAT}: "
+            "`lance-assets maintain migrate` changes it in place, no image is rewritten"
+        )
+    raise BadInput(
+        f"{root.images} has format {found or 'unknown'}, this release knows {', '.join(READABLE)}: "
+        "a newer release of lance_assets made it"
+    )
 
 
+@cache
+def session() -> Session:
+    """What this process has read of tables: opening one that did not change since does not read its manifest again.
+
+    Lance looks up the newest version each time and keeps manifests by e_tag, so that nobody sees an old table, nor one
+    that was deleted and made anew at the same place (measured with pylance 14, on a folder and on S3).
+    """
+    return Session(index_cache_size_bytes=INDEX_BYTES, metadata_cache_size_bytes=METADATA_BYTES)
+
+
+def format_of(dataset: lance.LanceDataset) -> str:
+    """The format that a version of the table was written in; empty where it does not say."""
+    return (dataset.schema.metadata or {}).get(FORMAT_KEY.encode(), b"").decode()
+
+
+@typed
 def ensure_images(root: DataRoot) -> lance.LanceDataset:
     """Opens the table, creating it empty (with its index on `batch`) the first time."""
     with claim(root, "images.lance"):
         if not exists(root):
             schema = IMAGES.with_metadata({FORMAT_KEY: FORMAT})
-            root.path.mkdir(parents=True, exist_ok=True)
             lance.write_dataset(
                 schema.empty_table(),
                 root.images,
@@ -57,6 +90,7 @@ def ensure_images(root: DataRoot) -> lance.LanceDataset:
     return open_images(root)
 
 
+@typed
 def refresh_index(root: DataRoot) -> None:
     """Lets the index on `batch` cover the fragments that came since: without it, finding a batch scans them all."""
     with claim(root, "images.lance"):
@@ -70,26 +104,33 @@ def of_batch(batch: str) -> str:
 
 def batch_fragments(dataset: lance.LanceDataset, batch: str) -> list[int]:
     """Ids of the fragments of a batch, sorted. Truth is the `batch` column, found through its index."""
-    found = dataset.scanner(columns=["batch"], filter=of_batch(batch), with_row_address=True).to_table()
-    return sorted({address >> 32 for address in found["_rowaddr"].to_pylist()})
+    found = dataset.scanner(columns=[], filter=of_batch(batch), with_row_address=True).to_table()
+    return np.unique(found["_rowaddr"].to_numpy() >> 32).tolist()
 
 
+Planned = lance.LanceOperation.BaseOperation | None
+
+
+@typed
 def commit(
     root: DataRoot,
     version: int,
-    operation: lance.LanceOperation.BaseOperation,
+    operation: Planned,
     properties: dict[str, str],
-    recheck: Callable[[lance.LanceDataset], lance.LanceOperation.BaseOperation],
+    recheck: Callable[[lance.LanceDataset], Planned],
     tries: int = 60,
 ) -> lance.LanceDataset:
-    """Commits `operation`, planned at `version`. On a conflict `recheck` sees the newest table and gives the operation
-    for it, or raises a typed outcome. Raises GaveUp after `tries` conflicts."""
+    """Commits `operation`, planned at `version`; None = there is nothing to do. On a conflict `recheck` sees the newest
+    table and gives the operation for it, or raises a typed outcome. Raises GaveUp after `tries` conflicts."""
     for attempt in range(tries):
+        if operation is None:
+            return open_images(root)
         transaction = lance.Transaction(version, operation, transaction_properties=properties)
         try:
-            return lance.LanceDataset.commit(root.images, transaction)
+            # Given a path instead of a table, Lance would read the manifest once more for each commit.
+            return lance.LanceDataset.commit(lance.dataset(root.images, session=session()), transaction)
         except (CommitConflictError, OSError) as error:
-            if not _landed_first(error):
+            if not landed_first(error):
                 raise
         time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
         newest = open_images(root)
@@ -97,8 +138,9 @@ def commit(
     raise GaveUp(f"{tries} conflicts in a row on {root.images}")
 
 
-def _landed_first(error: Exception) -> bool:
-    """True where another writer landed first, or where cleanup removed the version that we planned at."""
-    if isinstance(error, CommitConflictError):
+def landed_first(error: Exception) -> bool:
+    """True where another writer landed first (compaction says so in a plain OSError), or where cleanup removed the
+    version that we planned at."""
+    if isinstance(error, CommitConflictError) or "commit conflict" in str(error).lower():
         return True
     return "_versions" in str(error) and "not found" in str(error).lower()

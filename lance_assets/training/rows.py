@@ -13,6 +13,7 @@ import lance
 import pyarrow as pa
 
 from lance_assets.errors import BadInput
+from lance_assets.store.objects import reachable
 
 KEYS = {"uri", "version", "filter", "rows"}
 
@@ -48,7 +49,8 @@ def parse_spec(name: str, spec: Any, folder: str) -> LanceRows:
 def open_version(uri: str, version: int, pid: int) -> lance.LanceDataset:
     """`pid` is part of the key, because a handle must not be used in a forked child."""
     try:
-        return lance.dataset(uri, version=version)
+        with reachable(uri):
+            return lance.dataset(uri, version=version)
     except (ValueError, OSError) as error:
         raise BadInput(f"{uri} version {version} cannot be opened: {str(error).splitlines()[0]}") from error
 

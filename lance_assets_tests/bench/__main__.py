@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lance_assets.store.batches import replace_batch, write_fragment
-from lance_assets.store.columns import ensure_columns, publish, stage
+from lance_assets.store.cells import Cells
+from lance_assets.store.columns import ensure_columns
 from lance_assets.store.files import DataRoot
 from lance_assets.store.schema import IMAGES
+from lance_assets.store.staging import publish, stage
 from lance_assets.store.table import batch_fragments, ensure_images
 
 BATCH = "bench-00000000-0-1"
@@ -43,13 +45,13 @@ def rows(count: int, size: int) -> pa.RecordBatch:
 def label_lance(root: DataRoot, column: str) -> int:
     """Scores every row into a new column; returns the bytes written."""
     before = _bytes(Path(root.images))
-    dataset = ensure_columns(root, [column])
+    dataset = ensure_columns(root, {column: pa.float32()})
     staged = []
     for number in batch_fragments(dataset, BATCH):
         fragment = dataset.get_fragment(number)
         scanner = dataset.scanner(columns=["image"], fragments=[fragment], batch_size=256, blob_handling="all_binary")
         scores = np.concatenate([_lengths(batch["image"]) for batch in scanner.to_batches()])
-        staged.append(stage(dataset, number, column, scores, np.zeros(len(scores), np.uint8)))
+        staged.append(stage(root, dataset, number, column, Cells.of(scores, np.zeros(len(scores), np.uint8))))
     publish(root, staged, {})
     return _bytes(Path(root.images)) - before
 

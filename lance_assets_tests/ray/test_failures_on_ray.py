@@ -6,6 +6,7 @@ from lance_assets.compute.ingest import ingest
 from lance_assets.compute.label import label
 from lance_assets.scoring.api import RowScorer
 from lance_assets.scoring.registry import scorers
+from lance_assets.store import labelling
 from lance_assets.store.columns import Superseded
 from lance_assets.store.rejects import read_rejects
 from lance_assets.store.table import open_images
@@ -38,27 +39,28 @@ def test_a_scorer_that_fails_on_every_row_is_not_published_and_says_why(root):
 
 def test_a_column_that_cannot_be_published_leaves_the_others_done(root, monkeypatch):
     add_batch(root, "a", 5)
-    plain = label.__globals__["publish"]
+    plain = labelling.publish
 
-    def publish(root, staged, properties):
+    def publish(root, staged, properties, held):
         if staged[0].column == "score_sharpness":
             raise Superseded("somebody else was faster")
-        return plain(root, staged, properties)
+        return plain(root, staged, properties, held)
 
-    monkeypatch.setitem(label.__globals__, "publish", publish)
+    monkeypatch.setattr(labelling, "publish", publish)
     first, second = label(root, ["a"], scorers(LIGHT, {}), "run", quiet)
     assert first.failure == "Superseded: somebody else was faster"
     assert second.failure is None and second.states["ok"] == 5
     monkeypatch.undo()
     again = list(label(root, ["a"], scorers(LIGHT, {}), "run-2", quiet))
-    assert [one.calls for one in again] == [5, 0]
+    assert [(one.planned, one.calls, one.failure) for one in again] == [(5, 0, None), (0, 0, None)]
+    assert open_images(root).count_rows("score_sharpness__state = 0") == 5
 
 
 def test_a_server_that_is_gone_never_costs_a_stored_image(root, pictures, tmp_path):
     keys, plan = stored_batches(root, pictures, [f"http://{pictures.host}/{n}.jpg" for n in range(4)], 4, tmp_path)
-    list(ingest(plan, keys, {}, quiet))
+    list(ingest(plan, keys, "run", quiet))
     pictures.shutdown()
     pictures.server_close()
-    (done,) = ingest(plan, keys, {}, quiet, force=True)
+    (done,) = ingest(plan, keys, "run", quiet, force=True)
     assert "4 stored images cannot be had again" in (done.failure or "")
     assert open_images(root).count_rows() == 4 and read_rejects(root).num_rows == 0

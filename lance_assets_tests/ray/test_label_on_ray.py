@@ -44,7 +44,7 @@ def test_good_rows_are_stored_beside_bad_ones_which_are_rejected_with_their_reas
     urls = [f"http://{pictures.host}/{n}.jpg" for n in range(6)]
     urls += [f"http://{pictures.host}/gone/6.jpg", f"http://{pictures.host}/html/7.jpg", "http://127.0.0.1:1/x.jpg", ""]
     keys, plan = stored_batches(root, pictures, urls, 10, tmp_path)
-    (done,) = ingest(plan, keys, {}, quiet)
+    (done,) = ingest(plan, keys, "run", quiet)
     assert (done.asked, done.stored) == (10, 6)
     assert done.rejected == {"http_404": 1, "not_an_image": 1, "blocked_address": 1, "missing_url": 1}
     assert reasons(read_rejects(root)) == done.rejected
@@ -52,22 +52,22 @@ def test_good_rows_are_stored_beside_bad_ones_which_are_rejected_with_their_reas
 
 def test_a_batch_again_downloads_nothing_and_changes_no_version(root, pictures, tmp_path):
     keys, plan = stored_batches(root, pictures, [f"http://{pictures.host}/{n}.jpg" for n in range(8)], 4, tmp_path)
-    assert [done.changed for done in ingest(plan, keys, {}, quiet)] == [True, True]
+    assert [done.changed for done in ingest(plan, keys, "run", quiet)] == [True, True]
     requests, version = len(pictures.paths), open_images(root).version
-    assert [done.changed for done in ingest(plan, keys, {}, quiet)] == [False, False]
+    assert [done.changed for done in ingest(plan, keys, "run", quiet)] == [False, False]
     assert (len(pictures.paths), open_images(root).version) == (requests, version)
 
 
 def test_forcing_a_batch_downloads_it_again_and_leaves_no_duplicate(root, pictures, tmp_path):
     keys, plan = stored_batches(root, pictures, [f"http://{pictures.host}/{n}.jpg" for n in range(5)], 5, tmp_path)
     for force in (False, True):
-        assert [done.changed for done in ingest(plan, keys, {}, quiet, force)] == [True]
+        assert [done.changed for done in ingest(plan, keys, "run", quiet, force)] == [True]
     assert len(pictures.paths) == 10 and open_images(root).count_rows() == 5
 
 
 def test_a_batch_without_captions_fails_alone(root, pictures, tmp_path):
     keys, plan = stored_batches(root, pictures, [f"http://{pictures.host}/{n}.jpg" for n in range(4)], 4, tmp_path)
-    missing, good = ingest(plan, ["shots-00000000-0-4", *keys], {}, quiet)
+    missing, good = ingest(plan, ["shots-00000000-0-4", *keys], "run", quiet)
     assert "no captions yet" in (missing.failure or "")
     assert good.failure is None and good.stored == 4
 
@@ -80,7 +80,7 @@ def test_scorer_calls_equal_the_stale_cells(root):
     assert [done.calls for done in label(root, ["a"], chosen, "run-2", quiet)] == [0, 0]
     add_batch(root, "b", 12, first=100)
     assert [done.calls for done in label(root, ["a", "b"], chosen, "run-3", quiet)] == [0, 0, 12, 12]
-    runs = {(row["run_id"], row["batch"]) for row in ledger.read(root).to_pylist()}
+    runs = {(row["run_id"], row["batch"]) for row in ledger.read(root).to_pylist() if row["scorer"]}
     assert runs == {("run-1", "a"), ("run-3", "b")}
 
 

@@ -24,8 +24,9 @@ MAY_USE: dict[str, set[str]] = {
     "automation": LEAVES | {"audit"},
     "deploy": set(),
     "errors": set(),
+    "atomic": set(),
 }
-EVERYBODY = {"errors"}
+EVERYBODY = {"errors", "atomic"}
 HEAVY = {
     "dagster": {"assets", "checks", "automation", "compute", "cli", "definitions"},
     "ray": {"compute"},

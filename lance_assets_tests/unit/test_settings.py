@@ -5,8 +5,10 @@ from argparse import Namespace
 import pytest
 
 from lance_assets.cli.arguments import changed_config
+from lance_assets.cli.ready import claimed
 from lance_assets.errors import BadInput
 from lance_assets.settings import Home, Platform, load_config, save_config
+from lance_assets.store.files import DataRoot
 
 
 @pytest.fixture
@@ -67,6 +69,45 @@ def test_a_second_source_with_the_same_name_gets_another_id(platform):
     save_config(platform.home.platform_yaml, first)
     _, other = changed_config(platform, flags(source="files:/b/shots"))
     assert (entry.id, other.id) == ("shots", "shots_2")
+
+
+def test_the_data_alone_may_lie_in_an_object_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LANCE_ASSETS_ROOT", "s3://bucket/some/prefix/")
+    home = Home.find(tmp_path / "home")
+    assert DataRoot(home.data).images == "s3://bucket/some/prefix/images.lance"
+    home.create()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["dagster", "home"]
+
+
+def test_a_home_with_its_data_elsewhere_is_unmade_by_bad_input(tmp_path):
+    home = Home(tmp_path / "home", "s3://bucket/prefix")
+    with pytest.raises(BadInput), claimed(home):
+        raise BadInput("no such file")
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_other_object_stores_are_named_by_their_scheme(monkeypatch, scheme):
+    monkeypatch.setenv("LANCE_ASSETS_ROOT", f"{scheme}://bucket/prefix")
+    assert Home.find().data == f"{scheme}://bucket/prefix"
+
+
+@pytest.mark.parametrize(
+    ("root", "says"),
+    [
+        ("s3://key:hidden@bucket/prefix", "credentials come from the environment"),
+        ("s3://hidden@bucket", "credentials come from the environment"),
+        ("s3://bucket/prefix?secret=hidden", "credentials come from the environment"),
+        ("s3:///hidden", "names no bucket"),
+        ("ftp://hidden/x", "names a folder, or s3://, gs:// or az://, not ftp://"),
+    ],
+)
+def test_an_unusable_place_of_the_data_is_told_without_its_secrets(monkeypatch, root, says):
+    monkeypatch.setenv("LANCE_ASSETS_ROOT", root)
+    with pytest.raises(BadInput, match=says) as caught:
+        Home.find()
+    assert "LANCE_ASSETS_ROOT" in str(caught.value) and "hidden" not in str(caught.value)
 
 
 def test_a_relative_path_is_kept_as_an_absolute_one(platform, tmp_path, monkeypatch):

@@ -10,8 +10,7 @@ from lance_assets_tests.tables import add_batch
 
 
 @pytest.fixture
-def root(tmp_path):
-    root = DataRoot(tmp_path / "data")
+def root(root):
     add_batch(root, "a", 60)
     return root
 
@@ -46,10 +45,10 @@ def test_the_same_selection_gives_the_manifest_of_then_even_after_another_one(ro
     assert open_images(root).tags.list()[first["tag"]]["version"] == first["version"]
 
 
-def test_a_small_set_holds_out_at_least_one_row(tmp_path):
-    root = DataRoot(tmp_path / "small")
-    add_batch(root, "a", 2)
-    assert pin(root, None, 0.0001, [])["rows"] == {"train": 1, "test": 1}
+def test_a_small_set_holds_out_at_least_one_row(root):
+    small = DataRoot(root.at("small"))
+    add_batch(small, "a", 2)
+    assert pin(small, None, 0.0001, [])["rows"] == {"train": 1, "test": 1}
 
 
 @pytest.mark.parametrize(("chosen", "says"), [("no_such_column > 3", "no_such_column"), ("width > 9999", "0 of 60")])

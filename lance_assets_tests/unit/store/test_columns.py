@@ -8,8 +8,10 @@ import pytest
 
 from lance_assets.store import ledger
 from lance_assets.store.batches import replace_batch, write_fragment
-from lance_assets.store.columns import BadStage, FragmentGone, Superseded, ensure_columns, publish, stage
-from lance_assets.store.files import Busy, DataRoot, claim
+from lance_assets.store.claims import Busy, claim
+from lance_assets.store.columns import Superseded, ensure_columns
+from lance_assets.store.files import DataRoot
+from lance_assets.store.staging import BadStage, FragmentGone, publish, stage
 from lance_assets.store.staleness import Identity, stale_cells
 from lance_assets.store.table import batch_fragments, ensure_images, open_images
 from lance_assets_tests.tables import add_batch, image_rows

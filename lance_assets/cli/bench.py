@@ -1,0 +1,46 @@
+"""`lance-assets bench commit`: measures this machine against the goals of the project. The benchmarks live beside the
+tests and are not installed with the package: a checkout has them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from importlib import resources, util
+from pathlib import Path
+from typing import Any
+
+import lance_assets
+from lance_assets.errors import BadInput
+
+BENCHMARKS = ("commit",)
+PACKAGE = "lance_assets_tests"
+
+
+def add(parser: ArgumentParser) -> None:
+    parser.add_argument("benchmark", choices=BENCHMARKS, help="commit: what the store's commits and lookups cost")
+    parser.add_argument("--quick", action="store_true", help="smaller tables, in seconds: to see that it runs")
+    parser.set_defaults(main=main)
+
+
+def main(flags: Namespace) -> int:
+    """Goals that are missed are said, and are no error. Raises BadInput where the benchmarks are not here."""
+    checkout = Path(lance_assets.__file__).parent.parent
+    if (checkout / PACKAGE).is_dir() and str(checkout) not in sys.path:
+        sys.path.append(str(checkout))
+    if util.find_spec(PACKAGE) is None:
+        raise BadInput(
+            f"the benchmarks are not installed with the package: run this in a checkout, which has {PACKAGE}/"
+        )
+    benchmark = importlib.import_module(f"{PACKAGE}.bench.{flags.benchmark}")
+    report = benchmark.run(flags.quick, lambda text: print(text, file=sys.stderr, flush=True))
+    print("\n".join(report.lines()))
+    if flags.json:
+        print(json.dumps(report.as_json()))
+    return 0
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of what every benchmark ends with."""
+    return json.loads(resources.files("lance_assets.cli").joinpath("bench.schema.json").read_text())

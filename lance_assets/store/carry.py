@@ -1,0 +1,136 @@
+"""Carrying cells over: rows of a replaced batch whose inputs did not change keep their labels and their makers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import lance
+import numpy as np
+import pyarrow as pa
+from lance.file import LanceFileReader
+from lance.fragment import DataFile, FragmentMetadata
+
+from lance_assets.store import ledger
+from lance_assets.store.cells import Cells, arranged
+from lance_assets.store.columns import column_file, score_columns, state_of
+from lance_assets.store.files import DataRoot
+from lance_assets.store.fragments import fragment_at
+from lance_assets.store.ledger import Intent
+from lance_assets.store.staging import write_column
+from lance_assets.store.staleness import input_digest
+
+KEY = ("id", "image_sha256")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Cells of one column that have one maker: which rows of the table of old rows, what they read, who made them."""
+
+    rows: np.ndarray
+    intent: Intent
+
+
+def rows_of(dataset: lance.LanceDataset, number: int, columns: Sequence[str]) -> pa.Table:
+    """Columns of one fragment, in row order."""
+    fragment = fragment_at(dataset, number)
+    return dataset.scanner(columns=list(columns), fragments=[fragment], scan_in_order=True).to_table()
+
+
+def carried(
+    root: DataRoot, dataset: lance.LanceDataset, batch: str, gone: Sequence[int], new: Sequence[FragmentMetadata]
+) -> tuple[list[FragmentMetadata], list[Intent]]:
+    """The new fragments with a column file for each score column of which cells can be carried over from the fragments
+    that go, and the ledger rows that announce these files. A cell is carried where id, image digest and every field
+    that its scorer reads are equal; no scorer is called."""
+    known = ledger.history(ledger.read(root, batch))
+    old = _old_rows(dataset, gone)
+    sources = {column: _sources(dataset, gone, column, old, known) for column in score_columns(dataset.schema)}
+    fields = sorted({name for found in sources.values() for one in found for name in one.intent.fields} - {"image"})
+    result: list[FragmentMetadata] = []
+    intents: list[Intent] = []
+    for fragment in new:
+        path = f"{dataset.uri}/data/{fragment.files[0].path}"
+        rows = LanceFileReader(path, columns=[*KEY, *fields]).read_all().to_table()
+        files = list(fragment.files)
+        for column, found in sources.items():
+            file, made = _carry_column(root, dataset, column, old, rows, found)
+            if file is not None:
+                files.append(file)
+                intents += [replace(intent, batch=batch) for intent in made]
+        result.append(FragmentMetadata(id=fragment.id, files=files, physical_rows=fragment.physical_rows))
+    return result, intents
+
+
+def _old_rows(dataset: lance.LanceDataset, gone: Sequence[int]) -> pa.Table:
+    columns = [name for name in dataset.schema.names if name != "image"]
+    fragments = [fragment_at(dataset, number) for number in gone]
+    return dataset.scanner(columns=columns, fragments=fragments, with_row_address=True).to_table()
+
+
+def _sources(
+    dataset: lance.LanceDataset, gone: Sequence[int], column: str, old: pa.Table, known: ledger.History
+) -> list[Source]:
+    address = old["_rowaddr"].to_numpy()
+    found: list[Source] = []
+    for number in gone:
+        fragment = fragment_at(dataset, number)
+        file = column_file(dataset, fragment, column)
+        for intent in known.get((column, file or ""), ()):
+            mine = np.flatnonzero(address >> 32 == number)
+            inside = np.isin(address[mine] & 0xFFFFFFFF, intent.covered(fragment.physical_rows))
+            found.append(Source(mine[inside], intent))
+    return found
+
+
+def _carry_column(
+    root: DataRoot,
+    dataset: lance.LanceDataset,
+    column: str,
+    old: pa.Table,
+    rows: pa.Table,
+    sources: Sequence[Source],
+) -> tuple[DataFile | None, list[Intent]]:
+    pairs = [(source, *_same(old, rows, source)) for source in sources]
+    pairs = [(source, there, here) for source, there, here in pairs if len(here)]
+    if not pairs:
+        return None, []
+    there = np.concatenate([there for _, there, _ in pairs])
+    here = np.concatenate([here for _, _, here in pairs])
+    order = np.argsort(here)
+    taken = [old[name].combine_chunks().take(pa.array(there[order])) for name in (column, state_of(column))]
+    type = dataset.schema.field(column).type
+    cells = arranged(Cells(*taken), here[order], rows.num_rows, type, None)
+    name, sha256 = write_column(root, dataset, column, cells)
+    intents = [
+        source.intent.moved(
+            cells.numbers(),
+            np.sort(here).astype(np.int32),
+            fragment=None,
+            planned_file=name,
+            file_sha256=sha256,
+            base=None,
+            input_digest=input_digest(rows.take(pa.array(np.sort(here))), source.intent.fields),
+            carried_from=source.intent.planned_file,
+        )
+        for source, _, here in pairs
+    ]
+    return DataFile.create(dataset, name), intents
+
+
+def _same(old: pa.Table, rows: pa.Table, source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Indices into the old and the new rows of those that are equal in all that the source's scorer read."""
+    names = [*KEY, *sorted(set(source.intent.fields) - {"image"})]
+    there = _records(old.take(pa.array(source.rows)), names)
+    before = {_key(row): at for at, row in zip(source.rows, there, strict=True)}
+    found = [(before[key], at) for at, row in enumerate(_records(rows, names)) if (key := _key(row)) in before]
+    pairs = np.array(found, np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _records(rows: pa.Table, names: Sequence[str]) -> list[tuple]:
+    return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
+
+
+def _key(row: tuple) -> str:
+    return repr(row)

@@ -1,0 +1,142 @@
+"""One labelling pass over one batch: plan what is stale, score it, announce it, publish it, survive kill -9 anywhere.
+
+Who scores is the caller's: Ray tasks in production, a plain loop in tests. A finished fragment is announced in the
+ledger at once, so that a crash costs at most the fragments in flight; the next pass publishes what was announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lance_assets.store import ledger
+from lance_assets.store.claims import Held, claim
+from lance_assets.store.columns import ensure_columns
+from lance_assets.store.files import DataRoot
+from lance_assets.store.intents import Part, announced
+from lance_assets.store.objects import typed
+from lance_assets.store.recovery import recovered
+from lance_assets.store.staging import Staged, publish
+from lance_assets.store.staleness import Identity, StaleCell, stale_cells
+from lance_assets.store.table import batch_fragments, open_images
+from lance_assets.store.versions import hold
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fragment to score: for each column the offsets of its stale rows (None = all)."""
+
+    fragment: int
+    columns: Mapping[str, np.ndarray | None]
+
+
+#: Scores jobs at a pinned version and yields each as it is done, with its parts or with what it raised.
+RunJobs = Callable[[int, Sequence[Job]], Iterator[tuple[Job, list[Part] | Exception]]]
+#: Looks at what a pass made of a column before it is published; raises to keep it from being.
+Accept = Callable[[str, Sequence[Part]], None]
+
+
+@dataclass
+class Outcome:
+    """What became of one column of one batch: `calls` rows scored now, `stale` what was planned, `version` the table's
+    after it, `error` why it was not (wholly) published."""
+
+    column: str
+    calls: int = 0
+    stale: list[StaleCell] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    version: int = 0
+    error: Exception | None = None
+
+
+@typed
+def label_batch(
+    root: DataRoot,
+    batch: str,
+    identities: Sequence[Identity],
+    run_id: str,
+    run_jobs: RunJobs,
+    accept: Accept = lambda column, parts: None,
+    force: bool = False,
+) -> list[Outcome]:
+    """Scores exactly the stale cells of a batch and publishes one commit per column. What fails is in its outcome and
+    stops nothing else. Raises Busy where somebody else works on the batch."""
+    with claim(root, batch) as held:
+        ensure_columns(root, {identity.column: identity.type for identity in identities})
+        with hold(root, batch, held) as dataset:
+            known = ledger.history(ledger.read(root, batch))
+            stale = stale_cells(root, dataset, batch, identities, force)
+            outcomes = {
+                identity.column: Outcome(
+                    identity.column,
+                    stale=[cell for cell in stale if cell.column == identity.column],
+                    version=dataset.version,
+                )
+                for identity in identities
+            }
+            by_column = {identity.column: identity for identity in identities}
+            staged = [] if force else recovered(root, dataset, batch, by_column, stale, known)
+            done = {(one.fragment, one.column) for one in staged}
+            jobs = _jobs(cell for cell in stale if (cell.fragment, cell.column) not in done)
+            for job, result in run_jobs(dataset.version, jobs) if jobs else ():
+                if isinstance(result, Exception):
+                    for column in job.columns:
+                        outcomes[column].error = result
+                    continue
+                intents = [
+                    intent
+                    for part in result
+                    for intent in announced(part, batch, by_column[part.staged.column], run_id, stale, known)
+                ]
+                ledger.append(root, intents)
+                for part in result:
+                    outcomes[part.staged.column].parts.append(part)
+                    outcomes[part.staged.column].calls += sum(part.states)
+            for outcome in outcomes.values():
+                ready = [one for one in staged if one.column == outcome.column]
+                _publish(root, outcome, ready, accept, {"lance_assets.run": run_id}, held)
+    return list(outcomes.values())
+
+
+def _jobs(cells: Iterable[StaleCell]) -> list[Job]:
+    """One job per fragment: several reasons of one column become one set of rows."""
+    wanted: dict[int, dict[str, np.ndarray | None]] = {}
+    for cell in cells:
+        columns = wanted.setdefault(cell.fragment, {})
+        if cell.column not in columns:
+            columns[cell.column] = cell.offsets
+            continue
+        before, more = columns[cell.column], cell.offsets
+        columns[cell.column] = None if before is None or more is None else np.union1d(before, more)
+    return [Job(number, columns) for number, columns in wanted.items()]
+
+
+def _publish(
+    root: DataRoot,
+    outcome: Outcome,
+    recovered: Sequence[Staged],
+    accept: Accept,
+    properties: dict[str, str],
+    held: Held,
+) -> None:
+    staged = [*recovered, *(part.staged for part in outcome.parts)]
+    if not staged:
+        return
+    try:
+        accept(outcome.column, outcome.parts)
+        outcome.version = publish(root, staged, properties, held).version
+    except Exception as error:  # the other columns go on; the caller raises at the end
+        outcome.error = error
+
+
+@typed
+def any_stale(root: DataRoot, batches: Sequence[str], identities: Sequence[Identity], force: bool) -> bool:
+    """True where labelling would score something: worth deploying a model for."""
+    dataset = open_images(root)
+    if force:
+        return any(batch_fragments(dataset, batch) for batch in batches)
+    return any(stale_cells(root, dataset, batch, identities) for batch in batches)

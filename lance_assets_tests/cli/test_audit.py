@@ -1,0 +1,159 @@
+"""`lance-assets audit` and `maintain`, the installed commands, on a home whose table has a history."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lance_assets.cli.main import main
+from lance_assets.settings import Home
+from lance_assets.store.claims import claim
+from lance_assets.store.columns import column_file
+from lance_assets.store.files import DataRoot
+from lance_assets.store.provenance import find
+from lance_assets.store.table import batch_fragments, open_images
+from lance_assets_tests.cli.command import Ended, environment, lance_assets
+from lance_assets_tests.cli.folders import everything_under
+from lance_assets_tests.histories import BATCH, CHANGES, FAILS, eventful
+from lance_assets_tests.labels import SHARP, WORDS, Labeller
+from lance_assets_tests.tables import add_batch
+
+OTHER = "other-0123abcd-0-4"
+LIGHT = """
+import sys
+from lance_assets.cli.main import main
+codes = [main(["audit", *command.split(), "--home", sys.argv[1]]) for command in sys.argv[2:]]
+heavy = {"dagster", "ray", "torch", "transformers", "modelscope"} & set(sys.modules)
+assert codes == [0] * len(codes) and not heavy, (codes, heavy)
+"""
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    """A home with the eventful table, and a batch that nobody labelled."""
+    place = Home(tmp_path / "home", tmp_path / "home" / "data")
+    place.create()
+    eventful(root_of(place.root))
+    add_batch(root_of(place.root), OTHER, 4, fragments=2)
+    return place.root
+
+
+def root_of(home: Path) -> DataRoot:
+    return DataRoot(home / "data")
+
+
+def damage(home: Path) -> None:
+    """Spoils the file of score_sharp that answers for row 1."""
+    root = root_of(home)
+    dataset = open_images(root)
+    [place] = find(dataset, FAILS)
+    file = column_file(dataset, dataset.get_fragment(place.fragment), SHARP.column)
+    (root.folder / "images.lance/data" / str(file)).write_bytes(b"rubbish")
+
+
+@pytest.fixture
+def run(home, capfd):
+    """Runs a command line on the home in this process: exit code, the lines of stdout, those of stderr."""
+
+    def run(command: str) -> Ended:
+        code = main([*command.split(), "--home", str(home)])
+        out, err = capfd.readouterr()
+        return Ended(code, out.splitlines(), err.splitlines())
+
+    return run
+
+
+def test_audit_answers_alike_before_and_after_compaction_and_cleanup(home, run):
+    def made():
+        ended = run(f"audit row {FAILS} --json")
+        assert ended.code == 0 and len(ended.out) == 1
+        return {key: ended.json()["scores"][SHARP.column]["made"][key] for key in ("run_id", "version", "scored_at")}
+
+    before = made()
+    assert before["run_id"] == "second"
+    compacted = lance_assets("maintain", "compact", "--home", home, "--json")
+    assert compacted.code == 0 and {one["after"] for one in compacted.json()["compacted"]} == {1}
+    assert any(f"{BATCH}: 2 -> 1 fragments" in line and "rows/s" in line for line in compacted.err)
+    cleaned = run("maintain cleanup --older-than 0 --json")
+    assert cleaned.code == 0 and cleaned.json()["versions"] > 5
+    assert made() == before
+    ended = run("audit column sharp --json")
+    assert [one["rows"]["ok"] for one in ended.json()["makers"]] == [10] and ended.json()["never_scored"] == 4
+    ended = run("maintain verify --deep")
+    assert ended.code == 0 and ended.out[-1].endswith("nothing is wrong")
+
+
+def test_audit_speaks_to_people_too(home, run):
+    ended = run(f"audit row {CHANGES}")
+    assert ended.code == 0 and ended.err == []
+    assert [line.split()[0] for line in ended.out[-2:]] == [SHARP.column, WORDS.column]
+    ended = lance_assets("audit", "column", SHARP.column, LANCE_ASSETS_HOME=str(home))
+    assert ended.code == 0 and ended.out[-1].split()[:4] == ["sharp", "1", "c0ffee", "10"]
+
+
+def test_an_audit_imports_neither_dagster_nor_ray_nor_torch(home):
+    asked = [f"row {FAILS}", "column sharp", f"row {CHANGES} --json"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, str(home), *asked], env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_verify_names_the_cells_to_relabel_and_they_are_relabelled(home, run):
+    damage(home)
+    ended = run("maintain verify --relabel")
+    [line] = [line for line in ended.out if line.startswith("relabel")]
+    assert ended.code == 1 and SHARP.column in line and BATCH in line and "unreadable" in line
+    assert run("maintain verify --json").json()["clean"] is False
+    labeller = Labeller(root_of(home))
+    labeller(BATCH, SHARP, WORDS)
+    assert labeller.calls == [(SHARP.column, batch_fragments(open_images(root_of(home)), BATCH)[0], 5)]
+    ended = run("maintain verify --json")
+    assert (ended.code, ended.json()["clean"], ended.json()["problems"]) == (0, True, [])
+
+
+def test_compaction_of_one_batch_leaves_the_others_alone(home, run):
+    assert run(f"maintain compact --batch {BATCH}").code == 0
+    dataset = open_images(root_of(home))
+    assert [len(batch_fragments(dataset, key)) for key in (BATCH, OTHER)] == [1, 2]
+    assert run(f"maintain compact --batch {BATCH}").out == ["nothing to compact"]
+
+
+def test_a_batch_that_somebody_writes_is_left_alone_by_cleanup(home, run):
+    root = root_of(home)
+    with claim(root, BATCH):
+        open_images(root).tags.create(f"hold-{BATCH}", open_images(root).version)
+        assert f"left alone  {BATCH}: somebody works on it" in run("maintain cleanup --older-than 0").out
+    assert run("maintain cleanup --older-than 0 --json").json()["busy"] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("audit row nope", "no row has the id 'nope': 14 are stored, such as"),
+        ("audit column nope", "there is no score column 'nope' at .*: there are sharp, words"),
+        ("audit table x", "invalid choice: 'table'"),
+        ("audit row", "the following arguments are required: ID|NAME"),
+        ("maintain compact --deep", "--deep belongs to maintain verify, not to maintain compact"),
+        ("maintain verify --older-than 3", "--older-than belongs to maintain cleanup"),
+        ("maintain cleanup --older-than soon", "'soon' is not a whole number of days"),
+        ("maintain compact --rows 0", "'0' is not a whole number of at least 1"),
+        ("maintain compact --batch nope", "--batch nope: no row of such a batch is stored at"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(home, run, command, said):
+    before = everything_under(home)
+    ended = run(command)
+    assert ended.code == 2 and ended.out == [] and len(ended.err) == 1 and re.search(said, ended.err[0])
+    assert everything_under(home) == before
+
+
+@pytest.mark.parametrize(
+    "command", ["audit row x", "audit column x", *(f"maintain {act}" for act in ("compact", "verify"))]
+)
+def test_a_home_that_is_not_there_is_told_and_not_made(tmp_path, capfd, command):
+    assert main([*command.split(), "--home", str(tmp_path / "none")]) == 2
+    assert str(tmp_path / "none") in capfd.readouterr().err
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,65 @@
+"""`lance-assets bench`: that it measures and says so. No figure is asserted: machines differ, and this one is busy."""
+
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+
+from lance_assets.cli.bench import schema
+from lance_assets_tests.cli.command import environment, lance_assets
+
+GOALS = {
+    "label_seconds_beside_manifest_most_over_fewest_batches",
+    "label_bytes_beside_manifest_most_over_fewest_batches",
+    "label_seconds_per_row_large_over_small_batch",
+    "label_bytes_per_row_large_over_small_batch",
+    "label_bytes_per_byte_of_values_and_states",
+    "stage_and_commit_seconds_most_over_fewest_fragments",
+    "lookup_seconds_label_batch",
+    "lookup_seconds_one_row_per_cell",
+    "carry_scorer_calls",
+    "carry_next_pass_calls_beyond_changed_rows",
+}
+ALONE = """
+import sys
+sys.modules["lance_assets_tests"] = None  # how Python marks a module that cannot be imported
+from lance_assets.cli.main import main
+sys.exit(main(["bench", "commit"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """The quick benchmark, started from a folder that is no checkout."""
+    return lance_assets("bench", "commit", "--quick", "--json", TMPDIR=str(tmp_path_factory.mktemp("bench")))
+
+
+def test_the_last_line_follows_the_schema_and_has_every_goal_that_the_issue_sets(ended):
+    assert ended.code == 0, ended.err
+    said = ended.json()
+    jsonschema.validate(said, schema())
+    assert {goal["name"] for goal in said["goals"]} == GOALS
+    assert all(goal["met"] == (goal["measured"] <= goal["bound"]) for goal in said["goals"])
+
+
+def test_carrying_cells_over_calls_no_scorer_and_the_next_pass_scores_what_changed(ended):
+    exact = {goal["name"]: goal["measured"] for goal in ended.json()["goals"] if goal["name"].startswith("carry")}
+    assert set(exact.values()) == {0}
+    calls = {row["what"]: row["calls"] for row in ended.json()["rows"] if row.get("calls") is not None}
+    assert calls["label a new batch"] == 4000 and calls["label it again"] == 40
+
+
+def test_people_see_one_table_with_units_and_the_verdicts(ended):
+    [header] = [line for line in ended.out if line.startswith("what ")]
+    assert "wall ms" in header and "ledger kB" in header
+    assert sum(line.startswith("label_") for line in ended.out) == 5
+    assert ended.out[0].startswith("QUICK")
+    assert any("labelled a batch" in line for line in ended.err)
+
+
+def test_an_installation_without_the_benchmarks_says_where_they_are(tmp_path):
+    command = [sys.executable, "-c", ALONE]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1 and "run this in a checkout" in done.stderr

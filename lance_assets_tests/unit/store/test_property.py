@@ -1,0 +1,36 @@
+"""Whatever happens to the store, in whatever order: each cell is scored exactly as often as it became stale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lance_assets.store.files import DataRoot
+from lance_assets_tests.unit.store.scenes import REFUSED, TRANSIENT
+from lance_assets_tests.unit.store.walk import Walk
+
+STEPS, SEEDS, SEEDS_ON_S3 = 14, 30, 4
+WEIGHTS = {"label": 5, "kill": 2, "replace": 4, "append": 2, "bump": 2, "compact": 2, "add_column": 1}
+
+
+@pytest.mark.parametrize(
+    ("root", "seed"),
+    [("local", seed) for seed in range(SEEDS)] + [("s3", seed) for seed in range(SEEDS_ON_S3)],
+    indirect=["root"],
+)
+def test_after_any_walk_each_cell_was_scored_as_often_as_it_became_stale(root: DataRoot, seed: int):
+    random = np.random.default_rng(seed)
+    walk = Walk(root, random)
+    walk.append()
+    chances = np.array([*WEIGHTS.values()]) / sum(WEIGHTS.values())
+    for number in range(STEPS):
+        step = str(random.choice([*WEIGHTS], p=chances))
+        if step in ("label", "kill"):
+            # A fragment of which every row failed for good is scored again after a kill.
+            walk.failing, walk.states = float(random.choice([0, 0.4])), (TRANSIENT, REFUSED)
+            walk.label(killed=step == "kill")
+        else:
+            getattr(walk, step)()
+        walk.check()
+        if number % 7 == 6:
+            walk.quiet()
