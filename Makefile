@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test dev lint bench pictures clean
+.PHONY: demo test dev lint bench faults pictures clean
 
 demo: .venv/installed
 	$(BIN)/lance-assets demo
@@ -20,6 +20,9 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m lance_assets_tests.bench
+
+faults: .venv/installed
+	$(BIN)/python -m lance_assets_tests.faults --kills 200
 
 pictures: .venv/installed
 	$(BIN)/python docs/pictures.py

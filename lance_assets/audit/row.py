@@ -175,7 +175,7 @@ def words(found: Mapping[str, Any]) -> list[str]:
             ),
             ("sha256", image["sha256"] + (", intact" if image["intact"] else ", NOT what is stored")),
             ("url", shown(image["url"], 200)),
-            ("stored", f"{stored['at'] or 'at an unrecorded time'}, run {', '.join(stored['runs']) or 'unrecorded'}"),
+            ("stored", f"{stored['at'] or 'at an unrecorded time'}, run {' or '.join(stored['runs']) or 'unrecorded'}"),
             (
                 "place",
                 f"fragment {stored['fragment']}, offset {stored['offset']}, table version {stored['table_version']}",

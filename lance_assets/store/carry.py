@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,10 +18,14 @@ from lance_assets.store.columns import column_file, score_columns, state_of
 from lance_assets.store.files import DataRoot
 from lance_assets.store.fragments import fragment_at
 from lance_assets.store.ledger import Intent
+from lance_assets.store.objects import in_one_line
+from lance_assets.store.schema import IMAGES
 from lance_assets.store.staging import write_column
 from lance_assets.store.staleness import input_digest
 
 KEY = ("id", "image_sha256")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,10 @@ def carried(
     that go, and the ledger rows that announce these files. A cell is carried where id, image digest and every field
     that its scorer reads are equal; no scorer is called."""
     known = ledger.history(ledger.read(root, batch))
-    old = _old_rows(dataset, gone)
-    sources = {column: _sources(dataset, gone, column, old, known) for column in score_columns(dataset.schema)}
+    columns = score_columns(dataset.schema)
+    old = _read(dataset, gone, [name for name in IMAGES.names if name != "image"])
+    sources = {column: _sources(dataset, gone, column, old, known) for column in columns}
+    cells = {column: _cells(dataset, gone, column) for column, found in sources.items() if found}
     fields = sorted({name for found in sources.values() for one in found for name in one.intent.fields} - {"image"})
     result: list[FragmentMetadata] = []
     intents: list[Intent] = []
@@ -54,7 +61,8 @@ def carried(
         rows = LanceFileReader(path, columns=[*KEY, *fields]).read_all().to_table()
         files = list(fragment.files)
         for column, found in sources.items():
-            file, made = _carry_column(root, dataset, column, old, rows, found)
+            there = cells.get(column)
+            file, made = _carry_column(root, dataset, column, old, there, rows, found) if there else (None, [])
             if file is not None:
                 files.append(file)
                 intents += [replace(intent, batch=batch) for intent in made]
@@ -62,10 +70,21 @@ def carried(
     return result, intents
 
 
-def _old_rows(dataset: lance.LanceDataset, gone: Sequence[int]) -> pa.Table:
-    columns = [name for name in dataset.schema.names if name != "image"]
+def _read(dataset: lance.LanceDataset, gone: Sequence[int], columns: Sequence[str]) -> pa.Table:
     fragments = [fragment_at(dataset, number) for number in gone]
-    return dataset.scanner(columns=columns, fragments=fragments, with_row_address=True).to_table()
+    scanner = dataset.scanner(columns=list(columns), fragments=fragments, scan_in_order=True, with_row_address=True)
+    return scanner.to_table()
+
+
+def _cells(dataset: lance.LanceDataset, gone: Sequence[int], column: str) -> Cells | None:
+    """The cells of the old rows, in their order; None where a damaged file keeps them from being read: they are lost
+    with it, will be stale, and cost the batch nothing else."""
+    try:
+        table = _read(dataset, gone, [column, state_of(column)])
+    except (OSError, ValueError) as error:
+        log.warning("%s cannot be carried over and will be scored again: %s", column, in_one_line(str(error)))
+        return None
+    return Cells(table[column].combine_chunks(), table[state_of(column)].combine_chunks())
 
 
 def _sources(
@@ -76,7 +95,8 @@ def _sources(
     for number in gone:
         fragment = fragment_at(dataset, number)
         file = column_file(dataset, fragment, column)
-        for intent in known.get((column, file or ""), ()):
+        intents = known.get((column, file or ""), ())
+        for intent in () if any(intent.damaged for intent in intents) else intents:
             mine = np.flatnonzero(address >> 32 == number)
             inside = np.isin(address[mine] & 0xFFFFFFFF, intent.covered(fragment.physical_rows))
             found.append(Source(mine[inside], intent))
@@ -88,6 +108,7 @@ def _carry_column(
     dataset: lance.LanceDataset,
     column: str,
     old: pa.Table,
+    cells: Cells,
     rows: pa.Table,
     sources: Sequence[Source],
 ) -> tuple[DataFile | None, list[Intent]]:
@@ -98,13 +119,12 @@ def _carry_column(
     there = np.concatenate([there for _, there, _ in pairs])
     here = np.concatenate([here for _, _, here in pairs])
     order = np.argsort(here)
-    taken = [old[name].combine_chunks().take(pa.array(there[order])) for name in (column, state_of(column))]
-    type = dataset.schema.field(column).type
-    cells = arranged(Cells(*taken), here[order], rows.num_rows, type, None)
-    name, sha256 = write_column(root, dataset, column, cells)
+    taken = Cells(*(some.take(pa.array(there[order])) for some in (cells.values, cells.states)))
+    full = arranged(taken, here[order], rows.num_rows, dataset.schema.field(column).type, None)
+    name, sha256 = write_column(root, dataset, column, full)
     intents = [
         source.intent.moved(
-            cells.numbers(),
+            full.numbers(),
             np.sort(here).astype(np.int32),
             fragment=None,
             planned_file=name,

@@ -6,7 +6,6 @@ batch that nobody writes, older than the retention time; what a writer left unan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +14,7 @@ import lance
 from lance_assets.store import ledger
 from lance_assets.store.claims import LEASE_S, Busy, claim
 from lance_assets.store.files import DataRoot, delete, listing, table_exists
-from lance_assets.store.fragments import DATA, files_of_all
+from lance_assets.store.fragments import DATA, Used
 from lance_assets.store.objects import typed
 from lance_assets.store.table import open_images
 from lance_assets.store.versions import HOLD, drop_dead_holds, steady
@@ -69,26 +68,19 @@ def _expired(root: DataRoot, before: datetime) -> tuple[list[str], int, list[str
     for row in ledger.read(root, columns=["batch", "planned_file", "planned"]).to_pylist():
         if row["planned"] < before and row["planned_file"] in sizes:
             named.setdefault(row["batch"], set()).add(row["planned_file"])
-    used = _used(root)
+    used = Used(root)
+    used.now()
     gone: list[str] = []
     busy: list[str] = []
     for batch, files in named.items():
-        if not files - used:
+        if not files - used.files:
             continue
         try:
             with claim(root, batch, timeout=0):
-                left = files - _used(root)  # again, now that nobody publishes
+                left = files - used.now()  # again, now that nobody publishes
                 for name in sorted(left):
                     delete(root, f"{DATA}/{name}")
                 gone += left
         except Busy:
             busy.append(batch)
     return sorted(gone), sum(sizes[name] for name in gone), busy
-
-
-def _used(root: DataRoot) -> set[str]:
-    return files_of_all(root, _versions(open_images(root)))
-
-
-def _versions(dataset: lance.LanceDataset) -> Iterable[int]:
-    return [one["version"] for one in dataset.versions()]

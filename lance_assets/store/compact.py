@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import methodcaller
+from typing import Any
 
 import lance
 import numpy as np
@@ -14,17 +15,23 @@ from lance.fragment import FragmentMetadata
 from lance.optimize import Compaction, CompactionOptions, RewriteResult
 
 from lance_assets.store import ledger
-from lance_assets.store.claims import Held, claim
+from lance_assets.store.claims import Busy, Held, claim
 from lance_assets.store.columns import column_file, score_columns, state_of
 from lance_assets.store.files import DataRoot
 from lance_assets.store.fragments import by_batch, fragment_at, image_file
-from lance_assets.store.ledger import Intent
-from lance_assets.store.objects import typed
+from lance_assets.store.ledger import History, Intent
+from lance_assets.store.objects import in_one_line, typed
 from lance_assets.store.staging import alive_offsets
 from lance_assets.store.table import GaveUp, batch_fragments, landed_first, open_images
 from lance_assets.store.versions import hold
 
 Report = Callable[[str], None]
+#: Seconds to wait for a writer of a batch.
+PATIENCE_S = 30
+
+
+class Damaged(RuntimeError):
+    """Files of a batch cannot be read, or its cells wait for being scored again; `maintain verify` names them."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +53,30 @@ def compact(
     report: Report = lambda line: None,
 ) -> list[Compacted]:
     """Merges neighbouring small fragments inside each batch (None = all batches), never across batches, under the claim
-    of the batch. What it did is in the ledger before it counts. Raises Busy, GaveUp."""
+    of the batch. What it did is in the ledger before it counts. A batch that somebody writes is left alone. Raises
+    GaveUp, and Damaged once all others are done."""
     found = by_batch(open_images(root), ledger.history(ledger.read(root)))
     done: list[Compacted] = []
+    damaged: list[str] = []
     for key in batches or found:
         if len(found.get(key, ())) < 2:
             continue
         started = time.monotonic()
-        with claim(root, key) as held:
-            one = _compact_batch(root, key, rows_per_fragment, held, started)
+        try:
+            with claim(root, key, timeout=PATIENCE_S) as held:
+                one = _compact_batch(root, key, rows_per_fragment, held, started)
+        except Busy:
+            report(f"{key}: somebody writes it, left for the next time")
+            continue
+        except Damaged as error:  # the others go on; all that are damaged are named at the end
+            report(str(error))
+            damaged.append(str(error))
+            continue
         if one.rows:
             report(f"{key}: {one.before} -> {one.after} fragments, {one.rows / max(one.seconds, 1e-9):.0f} rows/s")
             done.append(one)
+    if damaged:
+        raise Damaged("; ".join(damaged))
     return done
 
 
@@ -68,9 +87,13 @@ def _compact_batch(root: DataRoot, batch: str, target: int, held: Held, started:
             others = [n for n in (fragment.fragment_id for fragment in dataset.get_fragments()) if n not in set(mine)]
             options = CompactionOptions(target_rows_per_fragment=target, excluded_fragment_ids=others)
             plan = Compaction.plan(dataset, options)
-            results = [task.execute(dataset) for task in plan.tasks]
-            if not results:
+            if not plan.tasks:
                 return Compacted(batch, len(mine), len(mine), 0, time.monotonic() - started)
+            _check_whole(dataset, batch, mine, ledger.history(ledger.read(root, batch)))
+            try:
+                results = [task.execute(dataset) for task in plan.tasks]
+            except (OSError, ValueError) as error:
+                raise Damaged(f"batch {batch} cannot be read: {in_one_line(str(error))}") from error
             moves = [_move(root, dataset, batch, result) for result in results]
             ledger.append(root, [intent for intents, _ in moves for intent in intents])
             held.check()
@@ -83,6 +106,15 @@ def _compact_batch(root: DataRoot, batch: str, target: int, held: Held, started:
         after = len(batch_fragments(open_images(root), batch))
         return Compacted(batch, len(mine), after, sum(rows for _, rows in moves), time.monotonic() - started)
     raise GaveUp(f"batch {batch} could not be compacted: 10 conflicts in a row")
+
+
+def _check_whole(dataset: lance.LanceDataset, batch: str, numbers: Sequence[int], known: History) -> None:
+    """Raises Damaged where cells wait for being scored again: merged with others, all of them would have to be."""
+    for number in numbers:
+        for column in score_columns(dataset.schema):
+            file = column_file(dataset, fragment_at(dataset, number), column)
+            if any(intent.damaged for intent in known.get((column, file or ""), ())):
+                raise Damaged(f"{column} of batch {batch}, fragment {number}, is damaged: label the batch first")
 
 
 def _move(root: DataRoot, dataset: lance.LanceDataset, batch: str, result: RewriteResult) -> tuple[list[Intent], int]:
@@ -99,10 +131,9 @@ def _move(root: DataRoot, dataset: lance.LanceDataset, batch: str, result: Rewri
         {"fragment": one.fragment_id, "file": image_file(dataset, one), "rows": len(at)}
         for one, at in zip(old, alive, strict=True)
     ]
-    detail = json.dumps({"compacted_from": origin})
     intents = [
-        Intent.of_images(batch, file, one.physical_rows, "", ledger.now(), detail=detail)
-        for file, one in zip(files, new, strict=True)
+        Intent.of_images(batch, file, one.physical_rows, "", ledger.now(), detail=_map(origin, int(start)))
+        for file, one, start in zip(files, new, starts, strict=True)
     ]
     known = ledger.history(ledger.read(root, batch))
     first = np.cumsum([0, *(len(at) for at in alive)])
@@ -120,6 +151,11 @@ def _move(root: DataRoot, dataset: lance.LanceDataset, batch: str, result: Rewri
                         cells = inside.astype(np.int32)
                         intents.append(intent.moved(states[start:end], cells, carried_from=before, **changes))
     return intents, int(ends[-1]) if len(ends) else 0
+
+
+def _map(origin: Sequence[dict[str, Any]], start: int) -> str:
+    """Where the rows of a new file come from: the old fragments in order, of whose rows it begins at `start`."""
+    return json.dumps({"compacted_from": origin, "start": start})
 
 
 def _states(dataset: lance.LanceDataset, old: Sequence[lance.LanceFragment], column: str) -> np.ndarray:

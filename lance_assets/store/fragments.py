@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import lance
 
 from lance_assets.store.columns import owner
 from lance_assets.store.files import DataRoot
 from lance_assets.store.ledger import IMAGE, History
+from lance_assets.store.table import open_images
 
 DATA = "images.lance/data"
 
@@ -47,18 +46,28 @@ def _first_batch(dataset: lance.LanceDataset, fragment: lance.LanceFragment) -> 
     return dataset.scanner(columns=["batch"], fragments=[fragment], limit=1).to_table()["batch"].to_pylist()
 
 
-def files_of(dataset: lance.LanceDataset) -> set[str]:
-    """Names of the data files that one version refers to."""
-    return {str(file.path) for fragment in dataset.get_fragments() for file in fragment.data_files()}
+class Used:
+    """The data files that any version of the table refers to. Each version is looked at once: asking again costs only
+    what landed since."""
+
+    def __init__(self, root: DataRoot) -> None:
+        self.root = root
+        self.versions: set[int] = set()
+        self.files: set[str] = set()
+
+    def now(self) -> set[str]:
+        """Names of the files."""
+        for version in _versions(self.root) - self.versions:
+            try:
+                dataset = open_images(self.root, version)
+            except (OSError, ValueError):
+                if version in _versions(self.root):
+                    raise
+                continue  # it went meanwhile, and refers to nothing
+            self.files |= {str(file.path) for one in dataset.get_fragments() for file in one.data_files()}
+            self.versions.add(version)
+        return self.files
 
 
-def files_of_all(root: DataRoot, versions: Iterable[int]) -> set[str]:
-    """Names of the data files that any of the versions refers to; one that went meanwhile refers to none."""
-    found: set[str] = set()
-    for version in versions:
-        try:
-            found |= files_of(lance.dataset(root.images, version=version))
-        except (OSError, ValueError):
-            if version in {one["version"] for one in lance.dataset(root.images).versions()}:
-                raise
-    return found
+def _versions(root: DataRoot) -> set[int]:
+    return {one["version"] for one in open_images(root).versions()}

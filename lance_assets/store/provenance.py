@@ -129,7 +129,9 @@ def announced(root: DataRoot, batch: str, files: Iterable[str]) -> pa.Table:
     names = ", ".join(quoted(file) for file in sorted(set(files)))
     if not names or not table_exists(root.ledger):
         return LEDGER.empty_table()
-    return lance.dataset(root.ledger).to_table(filter=f"{of_batch(batch)} AND planned_file IN ({names})")
+    # Late: of a batch with very many rows in the ledger, only the names of the files are read.
+    wanted = f"{of_batch(batch)} AND planned_file IN ({names})"
+    return lance.dataset(root.ledger).scanner(filter=wanted, late_materialization=True).to_table()
 
 
 def _of(known: pa.Table, column: str, file: str) -> pa.Table:

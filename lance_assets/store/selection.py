@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import lance
 import pyarrow as pa
 
 from lance_assets.errors import BadInput
+from lance_assets.store import versions
 from lance_assets.store.files import DataRoot, read_json, write_json
 from lance_assets.store.staleness import versions_in_use
 from lance_assets.store.table import open_images
@@ -64,7 +64,8 @@ def pin(root: DataRoot, chosen: str | None, share: float, columns: Sequence[str]
     if again and tag in steady(dataset.tags.list):
         write_json(root, LATEST, again)
         return again
-    _tag(dataset, tag)
+    # It protects the version from cleanup; one without a manifest was left by a kill before the next line.
+    versions.tag(root, tag, dataset.version, f"training set {tag}")
     manifest = content | {
         "sha256": digest,
         "version": dataset.version,
@@ -111,11 +112,3 @@ def _threshold(rows: pa.Table, share: float) -> str:
 def _side(rows: pa.Table, below: str, test: bool) -> pa.Table:
     mask = [(digest < below) is test for digest in rows["image_sha256"].to_pylist()]
     return rows.filter(pa.array(mask))
-
-
-def _tag(dataset: lance.LanceDataset, tag: str) -> None:
-    """A tag protects its version from cleanup. One without a manifest was left by a kill just before it was written."""
-    if tag in steady(dataset.tags.list):
-        dataset.tags.update(tag, dataset.version)
-    else:
-        dataset.tags.create(tag, dataset.version)

@@ -18,7 +18,7 @@ from lance.fragment import DataFile
 from lance_assets.store import ledger
 from lance_assets.store.columns import column_file, field_ids, score_columns, state_of
 from lance_assets.store.files import DataRoot, listing
-from lance_assets.store.fragments import DATA, by_batch, files_of_all, fragment_at, image_file
+from lance_assets.store.fragments import DATA, Used, by_batch, fragment_at, image_file
 from lance_assets.store.ledger import IMAGE, History, Intent, by_state
 from lance_assets.store.objects import in_one_line, reachable, typed
 from lance_assets.store.staging import alive_offsets, checksum
@@ -80,7 +80,7 @@ def verify(root: DataRoot, deep: bool = False) -> Verified:
                 found += _rows(dataset, batch, fragment, ids, deep)
             problems += found
     announced = set(rows["planned_file"].to_pylist())
-    used = files_of_all(root, [one["version"] for one in dataset.versions()])
+    used = Used(root).now()
     orphans = [Orphan(name, size, name in announced) for name, size, _ in listing(root, DATA) if name not in used]
     return Verified(len(dataset.get_fragments()), files, problems, sorted(orphans, key=lambda one: one.file))
 

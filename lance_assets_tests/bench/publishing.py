@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import lance
@@ -12,7 +12,7 @@ from lance_assets.store.cells import Cells
 from lance_assets.store.files import DataRoot
 from lance_assets.store.staging import publish, stage
 from lance_assets.store.table import batch_fragments, open_images
-from lance_assets_tests.bench.meter import Cost, measured, median
+from lance_assets_tests.bench.meter import Cost, measured, median, timed
 from lance_assets_tests.bench.report import Goal, Value
 from lance_assets_tests.bench.simulated import COLUMNS, add_batch, fill
 from lance_assets_tests.bench.sizes import MEASURED, Say, Sizes
@@ -33,7 +33,7 @@ def one_fragment(folder: Path, sizes: Sizes, say: Say) -> tuple[list[dict[str, V
     roots = {count: DataRoot(folder / f"fragments-{count}") for count in sizes.fragments}
     targets: dict[int, int] = {}
     for count, root in roots.items():
-        fill(root, count - 1, 1, 2)
+        fill(root, count - 1, 1, 2, COLUMNS[:1])
         add_batch(root, BATCH, MEASURED, MEASURED)
         [targets[count]] = batch_fragments(open_images(root), BATCH)
     costs: dict[tuple[str, int], list[Cost]] = {(step, count): [] for step in STEPS for count in roots}
@@ -46,9 +46,14 @@ def one_fragment(folder: Path, sizes: Sizes, say: Say) -> tuple[list[dict[str, V
                 lambda root=root, number=targets[count], turn=turn: _publish(root, number, turn),
             )
             for step, act in zip(STEPS, acts, strict=True):
-                costs[step, count].append(measured(root, act))
+                costs[step, count].append(timed(root, act))
     say(f"staged and committed {sizes.commits} times in tables of {', '.join(map(str, roots))} fragments")
     medians = {key: median(many) for key, many in costs.items()}
+    for count, root in roots.items():
+        once = measured(root, lambda root=root, number=targets[count]: _publish(root, number, sizes.commits))
+        medians[COMMIT, count] = replace(
+            medians[COMMIT, count], data_bytes=once.data_bytes, manifest_bytes=once.manifest_bytes
+        )
     rows: list[dict[str, Value]] = [
         {"what": step, "case": f"in {count:,} fragments", **asdict(cost)} for (step, count), cost in medians.items()
     ]

@@ -8,6 +8,7 @@ from lance.file import LanceFileWriter
 
 from lance_assets.store.cells import Cells
 from lance_assets.store.columns import column_file, ensure_columns, state_of
+from lance_assets.store.compact import Damaged, compact
 from lance_assets.store.files import delete, write
 from lance_assets.store.fragments import DATA, fragment_at, image_file
 from lance_assets.store.staging import publish, stage
@@ -131,3 +132,26 @@ def test_relabelling_what_was_found_scores_exactly_the_damaged_cells(labelled):
     assert labeller.calls == [("score_sharp", number, 6)]
     assert verify(labelled, deep=True).clean
     assert open_images(labelled).to_table(columns=["id", "score_sharp"]).sort_by("id").equals(before)
+
+
+def test_a_damaged_column_is_not_carried_over_and_costs_the_batch_nothing_else(labelled):
+    _, name = score_file(labelled)
+    write(labelled, f"{DATA}/{name}", b"garbage")
+    add_batch(labelled, "a", 12, fragments=3)
+    dataset = open_images(labelled)
+    assert {cell.column for cell in stale_cells(labelled, dataset, "a", [SHARP, WORDS])} == {"score_sharp"}
+    assert verify(labelled, deep=True).clean
+
+
+def test_a_marked_cell_is_neither_carried_over_nor_compacted_before_it_is_scored_again(labelled):
+    number, name = score_file(labelled)
+    write(labelled, f"{DATA}/{name}", b"garbage")
+    relabel(labelled, verify(labelled).problems)
+    with pytest.raises(Damaged, match=f"score_sharp of batch a, fragment {number}"):
+        compact(labelled)
+    add_batch(labelled, "a", 12, fragments=3)
+    labeller = Labeller(labelled)
+    labeller("a", SHARP, WORDS)
+    assert {column for column, _, _ in labeller.calls} == {"score_sharp"}
+    compact(labelled)
+    assert verify(labelled, deep=True).clean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -48,7 +49,7 @@ class Walk:
     columns: dict[str, Identity] = field(default_factory=lambda: {one.column: one for one in (SHARP, WORDS)})
     cells: dict[Cell, Held] = field(default_factory=dict)
     failing: float = 0.0
-    states: Sequence[int] = (TRANSIENT, PERMANENT, REFUSED)
+    failures: Sequence[int] = (TRANSIENT, PERMANENT, REFUSED)
     scored: dict[Cell, int] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
 
@@ -59,7 +60,7 @@ class Walk:
     def _score(self, identity: Identity, rows: pa.Table) -> Cells:
         ids = rows["id"].to_pylist()
         failed = self.random.random(len(ids)) < self.failing
-        states = np.where(failed, self.random.choice(self.states, len(ids)), OK)
+        states = np.where(failed, self.random.choice(self.failures, len(ids)), OK)
         for id, state in zip(ids, states.tolist(), strict=True):
             cell = identity.column, id
             assert cell not in self.scored, f"{cell} was scored twice in one pass"
@@ -76,7 +77,7 @@ class Walk:
         self.log.append(f"store {batch}: {[(row.number, row.image, row.words) for row in rows]}")
         cuts = np.sort(self.random.integers(0, len(rows) + 1, self.random.integers(0, 3)))
         edges = [0, *cuts.tolist(), len(rows)]
-        scenes.store(self.root, batch, *[rows[a:b] for a, b in zip(edges, edges[1:], strict=False) if b > a])
+        scenes.store(self.root, batch, *[rows[a:b] for a, b in pairwise(edges) if b > a])
         self.batches[batch] = rows
         now = {f"{batch}/{row.number}": row for row in rows}
         for (column, id), held in list(self.cells.items()):
@@ -121,16 +122,14 @@ class Walk:
     def compact(self) -> None:
         target = int(self.random.integers(3, 15))
         self.log.append(f"compact to {target} rows a fragment")
-        compact(
-            self.root, target, [str(self.random.choice(list(self.batches)))] if self.random.random() < 0.5 else None
-        )
+        some = [str(self.random.choice(list(self.batches)))]
+        compact(self.root, target, some if self.random.random() < 0.5 else None)
 
-    def label(self, batch: str | None = None, killed: bool = False) -> None:
+    def label(self, killed: bool = False) -> None:
         """A pass over some columns of a batch; `killed` = it dies before one of its commits, and is run again."""
-        batch = batch or str(self.random.choice(list(self.batches)))
         count = int(self.random.integers(1, len(self.columns) + 1))
         names = [str(name) for name in self.random.permutation(list(self.columns))[:count]]
-        self.pass_over(batch, names, killed)
+        self.pass_over(str(self.random.choice(list(self.batches))), names, killed)
 
     def pass_over(self, batch: str, names: Sequence[str], killed: bool = False) -> None:
         wanted = [self.columns[name] for name in names]
@@ -149,8 +148,10 @@ class Walk:
         except Killed:
             once, self.scored = self.scored, {}
             label_batch(self.root, batch, wanted, "again", self.labeller.jobs(wanted))
-            assert self.scored == {}, "what a killed pass had scored was scored again"
-            self.scored = once
+            published = names[: names.index(last or "")]
+            again = {cell for cell, state in once.items() if cell[0] in published and state == TRANSIENT}
+            assert set(self.scored) == again, "the rest was announced"
+            self.scored = once | self.scored
         assert set(self.scored) == stale
         for (column, id), state in self.scored.items():
             self.cells[column, id] = Held(self.columns[column], self._row(id)[1], state)
@@ -175,29 +176,26 @@ class Walk:
     def check(self) -> None:
         """The table holds the rows and the cells of the model, and nothing else."""
         ids = {id for batch in self.batches for id in self.ids(batch)}
-        for column in self.columns:
-            if column not in open_images(self.root).schema.names:
-                continue
+        for column in self.columns.keys() & set(open_images(self.root).schema.names):
             found = scenes.cells(self.root, column)
             assert set(found) == ids
             assert found == {id: self._cell(column, id) for id in ids}
 
     def _cell(self, column: str, id: str) -> tuple[float | None, int | None]:
-        held = self.cells.get((column, id))
-        if held is None:
+        if (held := self.cells.get((column, id))) is None:
             return None, None
         value = float(np.float32(value_of(held.identity, (id, held.row))))
         return value if held.state == OK else None, held.state
 
 
-def inputs(identity: Identity, row: Row | None) -> tuple[object, ...] | None:
-    """What a scorer sees of a row; the image always counts."""
+def inputs(identity: Identity, row: Row | None) -> tuple[int, str] | None:
+    """What a scorer sees of a row: its image always, its caption where it reads that."""
     if row is None:
         return None
-    return row.number if row.image is None else row.image, *([row.words] if "messages" in identity.fields else [])
+    return row.number if row.image is None else row.image, row.words if "messages" in identity.fields else ""
 
 
 def value_of(identity: Identity, row: tuple[str, Row]) -> float:
-    image, *words = inputs(identity, row[1]) or ()
+    image, words = inputs(identity, row[1]) or (0, "")
     sha256 = hashlib.sha256(scenes.cached_picture(image)).hexdigest()
     return expected(identity, f"{row[0]}{words}", sha256)
