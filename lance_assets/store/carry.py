@@ -36,6 +36,27 @@ class Source:
     intent: Intent
 
 
+class Keyed:
+    """Rows that are compared by some of their columns; each set of columns is looked at once."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self._keys: dict[tuple[str, ...], list[str]] = {}
+        self._places: dict[tuple[str, ...], dict[str, int]] = {}
+
+    def keys(self, names: tuple[str, ...]) -> list[str]:
+        """What each row holds in these columns, as text."""
+        if names not in self._keys:
+            self._keys[names] = list(map(repr, zip(*(self.table[name].to_pylist() for name in names), strict=True)))
+        return self._keys[names]
+
+    def places(self, names: tuple[str, ...]) -> dict[str, int]:
+        """Where a key stands."""
+        if names not in self._places:
+            self._places[names] = {key: at for at, key in enumerate(self.keys(names))}
+        return self._places[names]
+
+
 def rows_of(dataset: lance.LanceDataset, number: int, columns: Sequence[str]) -> pa.Table:
     """Columns of one fragment, in row order."""
     fragment = fragment_at(dataset, number)
@@ -52,17 +73,18 @@ def carried(
     columns = score_columns(dataset.schema)
     old = _read(dataset, gone, [name for name in IMAGES.names if name != "image"])
     sources = {column: _sources(dataset, gone, column, old, known) for column in columns}
+    before = Keyed(old)
     cells = {column: _cells(dataset, gone, column) for column, found in sources.items() if found}
     fields = sorted({name for found in sources.values() for one in found for name in one.intent.fields} - {"image"})
     result: list[FragmentMetadata] = []
     intents: list[Intent] = []
     for fragment in new:
         path = f"{dataset.uri}/data/{fragment.files[0].path}"
-        rows = LanceFileReader(path, columns=[*KEY, *fields]).read_all().to_table()
+        rows = Keyed(LanceFileReader(path, columns=[*KEY, *fields]).read_all().to_table())
         files = list(fragment.files)
         for column, found in sources.items():
             there = cells.get(column)
-            file, made = _carry_column(root, dataset, column, old, there, rows, found) if there else (None, [])
+            file, made = _carry_column(root, dataset, column, before, there, rows, found) if there else (None, [])
             if file is not None:
                 files.append(file)
                 intents += [replace(intent, batch=batch) for intent in made]
@@ -107,9 +129,9 @@ def _carry_column(
     root: DataRoot,
     dataset: lance.LanceDataset,
     column: str,
-    old: pa.Table,
+    old: Keyed,
     cells: Cells,
-    rows: pa.Table,
+    rows: Keyed,
     sources: Sequence[Source],
 ) -> tuple[DataFile | None, list[Intent]]:
     pairs = [(source, *_same(old, rows, source)) for source in sources]
@@ -120,7 +142,7 @@ def _carry_column(
     here = np.concatenate([here for _, _, here in pairs])
     order = np.argsort(here)
     taken = Cells(*(some.take(pa.array(there[order])) for some in (cells.values, cells.states)))
-    full = arranged(taken, here[order], rows.num_rows, dataset.schema.field(column).type, None)
+    full = arranged(taken, here[order], rows.table.num_rows, dataset.schema.field(column).type, None)
     name, sha256 = write_column(root, dataset, column, full)
     intents = [
         source.intent.moved(
@@ -130,7 +152,7 @@ def _carry_column(
             planned_file=name,
             file_sha256=sha256,
             base=None,
-            input_digest=input_digest(rows.take(pa.array(np.sort(here))), source.intent.fields),
+            input_digest=input_digest(rows.table.take(pa.array(np.sort(here))), source.intent.fields),
             carried_from=source.intent.planned_file,
         )
         for source, _, here in pairs
@@ -138,19 +160,10 @@ def _carry_column(
     return DataFile.create(dataset, name), intents
 
 
-def _same(old: pa.Table, rows: pa.Table, source: Source) -> tuple[np.ndarray, np.ndarray]:
+def _same(old: Keyed, rows: Keyed, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Indices into the old and the new rows of those that are equal in all that the source's scorer read."""
-    names = [*KEY, *sorted(set(source.intent.fields) - {"image"})]
-    there = _records(old.take(pa.array(source.rows)), names)
-    before = {_key(row): at for at, row in zip(source.rows, there, strict=True)}
-    found = [(before[key], at) for at, row in enumerate(_records(rows, names)) if (key := _key(row)) in before]
+    names = (*KEY, *sorted(set(source.intent.fields) - {"image"}))
+    keys, places = old.keys(names), rows.places(names)
+    found = [(at, places[keys[at]]) for at in source.rows if keys[at] in places]
     pairs = np.array(found, np.int64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
-
-
-def _records(rows: pa.Table, names: Sequence[str]) -> list[tuple]:
-    return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
-
-
-def _key(row: tuple) -> str:
-    return repr(row)

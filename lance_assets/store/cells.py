@@ -64,15 +64,45 @@ def arranged(cells: Cells, at: np.ndarray, rows: int, type: pa.DataType, before:
 
 
 def _typed(values: pa.Array, type: pa.DataType) -> pa.Array:
-    """A cast that loses nothing but float precision: text never becomes a number, nor a number text."""
-    if values.type == type or pa.types.is_null(values.type):
-        return values.cast(type)
-    number = (pa.types.is_integer, pa.types.is_floating)
-    if any(is_number(type) for is_number in number) and not any(is_number(values.type) for is_number in number):
+    """A cast that loses nothing but float precision: each part stays of its kind (number, text, truth, ...), no field
+    of a struct is dropped or made up, no number becomes infinite. Raises ValueError."""
+    if values.type == type:
+        return values
+    if not _fits(values.type, type):
         raise ValueError(f"{values.type} values for a column of {type}")
-    if pa.types.is_string(type) and not (pa.types.is_large_string(values.type) or pa.types.is_dictionary(values.type)):
-        raise ValueError(f"{values.type} values for a column of {type}")
-    return values.cast(type)
+    cast = values.cast(type)
+    if pa.types.is_floating(type):
+        before, after = (some.cast(pa.float64()).to_numpy(zero_copy_only=False) for some in (values, cast))
+        beyond = np.isinf(after) & np.isfinite(before)
+        if beyond.any():
+            raise ValueError(f"{before[beyond][0]} is beyond {type}")
+    return cast
+
+
+#: Types of which one may stand for another.
+KINDS = (
+    (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+    (pa.types.is_string, pa.types.is_large_string),
+    (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary),
+    (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list),
+    (pa.types.is_date,),
+    (pa.types.is_time,),
+    (pa.types.is_timestamp,),
+)
+
+
+def _fits(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether values of a type mean the same in the other, whatever their width; NULL fits everything."""
+    if pa.types.is_dictionary(given) or pa.types.is_dictionary(wanted):
+        return _fits(getattr(given, "value_type", given), getattr(wanted, "value_type", wanted))
+    if pa.types.is_null(given) or given == wanted:
+        return True
+    if pa.types.is_struct(given) and pa.types.is_struct(wanted):
+        names = [field.name for field in given] == [field.name for field in wanted]
+        return names and all(_fits(one.type, other.type) for one, other in zip(given, wanted, strict=True))
+    if not any(any(is_(given) for is_ in kind) and any(is_(wanted) for is_ in kind) for kind in KINDS):
+        return False
+    return not pa.types.is_nested(wanted) or _fits(given.value_type, wanted.value_type)
 
 
 def stored_cells(dataset: lance.LanceDataset, fragment: lance.LanceFragment, column: str) -> Cells:

@@ -85,6 +85,8 @@ def ensure_columns(root: DataRoot, columns: Mapping[str, pa.DataType]) -> lance.
 
 def _missing(dataset: lance.LanceDataset, columns: Mapping[str, pa.DataType]) -> list[str]:
     for name, type in columns.items():
+        if pa.types.is_map(type):
+            raise BadInput(f"column {name}: Lance 14 cannot store {type}; use a list of structs")
         if name in dataset.schema.names and dataset.schema.field(name).type != type:
             raise BadInput(
                 f"column {name} of {dataset.uri} holds {dataset.schema.field(name).type}, its scorer gives {type}: "

@@ -20,7 +20,7 @@ from lance_assets.store.columns import CellState
 from lance_assets.store.files import DataRoot, table_exists
 from lance_assets.store.objects import typed
 from lance_assets.store.schema import LEDGER
-from lance_assets.store.table import STORAGE_VERSION, of_batch
+from lance_assets.store.table import STORAGE_VERSION, of_batch, session
 
 #: The ledger's name for an image file of a batch, which is announced like a column file.
 IMAGE = "image"
@@ -186,7 +186,11 @@ def read(root: DataRoot, batch: str | None = None, columns: Sequence[str] | None
     if not table_exists(root.ledger):
         return LEDGER.empty_table().select(list(columns or LEDGER.names))
     wanted = None if columns is None else list(columns)
-    return lance.dataset(root.ledger).to_table(columns=wanted, filter=None if batch is None else of_batch(batch))
+    dataset = lance.dataset(root.ledger, session=session())
+    if batch is None:
+        return dataset.to_table(columns=wanted)
+    # Late: the other columns are read for the rows of the batch only, however long the ledger is.
+    return dataset.scanner(columns=wanted, filter=of_batch(batch), late_materialization=True).to_table()
 
 
 History = Mapping[tuple[str, str], Sequence[Intent]]

@@ -24,6 +24,8 @@ FORMAT_KEY = "lance_assets.format"
 FORMAT = "2"
 #: Formats whose rows this release reads at a pinned version (a training set of then); it writes only FORMAT.
 READABLE = ("1", FORMAT)
+#: So many fragments are found by scanning their `batch` column before the index is renewed.
+UNINDEXED = 64
 #: What a process keeps in memory of tables, at most: parts of indices; manifests and footers of files.
 INDEX_BYTES, METADATA_BYTES = 512 << 20, 256 << 20
 
@@ -92,9 +94,14 @@ def ensure_images(root: DataRoot) -> lance.LanceDataset:
 
 @typed
 def refresh_index(root: DataRoot) -> None:
-    """Lets the index on `batch` cover the fragments that came since: without it, finding a batch scans them all."""
+    """Lets the index on `batch` cover the fragments that came since, once there are UNINDEXED of them: finding a batch
+    scans those that it lacks, and renewing it costs the more the more batches there are."""
     with claim(root, "images.lance"):
-        open_images(root).optimize.optimize_indices()
+        dataset = open_images(root)
+        [index] = dataset.list_indices()
+        known = set(index["fragment_ids"])
+        if sum(one.fragment_id not in known for one in dataset.get_fragments()) >= UNINDEXED:
+            dataset.optimize.optimize_indices()
 
 
 def of_batch(batch: str) -> str:

@@ -198,7 +198,7 @@ def _rows(
     try:
         for rows in scanner.to_batches():
             for id, image, digest in zip(*(rows[column].to_pylist() for column in rows.schema.names), strict=True):
-                if hashlib.sha256(image).hexdigest() != digest:
+                if image is None or hashlib.sha256(image).hexdigest() != digest:
                     yield Problem("wrong_image", batch, number, name, None, f"{id} is not the image of its digest")
     except (OSError, ValueError) as error:
         yield Problem("unreadable", batch, number, name, None, in_one_line(str(error)))

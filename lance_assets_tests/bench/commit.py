@@ -6,6 +6,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from lance_assets.store.table import session
 from lance_assets_tests.bench import carrying, labelling, lookup, publishing
 from lance_assets_tests.bench.report import Goal, Report, Value
 from lance_assets_tests.bench.sizes import FULL, QUICK, Say
@@ -20,6 +21,7 @@ def run(quick: bool, say: Say) -> Report:
     goals: list[Goal] = []
     parts = (labelling.in_tables, labelling.of_batches, publishing.one_fragment, lookup.one_cell, carrying.one_batch)
     for part in parts:
+        session.cache_clear()  # each part starts with what a new process knows: nothing
         with tempfile.TemporaryDirectory(prefix="lance-assets-bench-") as folder:
             more, wanted = part(Path(folder), sizes, say)
         rows += more

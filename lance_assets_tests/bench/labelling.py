@@ -29,10 +29,11 @@ def in_tables(folder: Path, sizes: Sizes, say: Say) -> tuple[list[dict[str, Valu
         say(f"a table of {name}, {batches * fragments:,} fragments: made in {spent:.1f} s")
     costs: dict[str, list[Cost]] = {name: [] for name in roots}
     for turn in range(sizes.turns):
+        last = turn == sizes.turns - 1
         for name, root in roots.items():
             batch = f"measured-00000000-{turn}-{turn + 1}"
             add_batch(root, batch, MEASURED, FRAGMENT)
-            costs[name].append(measured(root, lambda root=root, batch=batch: Pass(root)(batch)))
+            costs[name].append(measured(root, lambda root=root, batch=batch: Pass(root)(batch), files=last))
         say(f"labelled a batch of {MEASURED:,} rows in each table, turn {turn + 1} of {sizes.turns}")
     medians = {name: median(many) for name, many in costs.items()}
     what = f"label {MEASURED:,} rows x {len(COLUMNS)}"
@@ -55,8 +56,9 @@ def of_batches(folder: Path, sizes: Sizes, say: Say) -> tuple[list[dict[str, Val
         ensure_images(root)
         add_batch(root, BATCH, count, sizes.large_fragment)
     for turn in range(sizes.large_turns):
+        last = turn == sizes.large_turns - 1
         for count, root in roots.items():
-            costs[count].append(measured(root, lambda root=root, turn=turn: Pass(root, turn)(BATCH)))
+            costs[count].append(measured(root, lambda root=root, turn=turn: Pass(root, turn)(BATCH), files=last))
         say(f"labelled batches of {' and '.join(map(str, roots))} rows, turn {turn + 1} of {sizes.large_turns}")
     medians = {count: median(many) for count, many in costs.items()}
     rows = [

@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -33,43 +33,38 @@ COUNTERS = Path("/proc/self/io")
 @dataclass(frozen=True)
 class Cost:
     """Seconds of wall and CPU clocks and bytes. `manifest_s` is the part of `wall_s` spent in opening and committing
-    images.lance, `rest_s` the rest; `manifest_bytes` are its manifests, transactions and tags, `ledger_bytes` all of
-    the ledger. `read_bytes` is None where the system does not count."""
+    images.lance, `rest_s` the rest. Of the bytes written `data_bytes` are data files of images.lance, `ledger_bytes`
+    data files of the ledger, `manifest_bytes` all else: manifests, transactions, tags and indices of both. `read_bytes`
+    is None where the system does not count."""
 
     wall_s: float
     rest_s: float
     cpu_s: float
     manifest_s: float
     read_bytes: int | None
-    data_bytes: int = 0
-    ledger_bytes: int = 0
-    manifest_bytes: int = 0
+    data_bytes: int
+    ledger_bytes: int
+    manifest_bytes: int
 
 
-def measured(root: DataRoot, act: Callable[[], object]) -> Cost:
-    """Does it once."""
-    before = set(_files(Path(root.uri)))
-    cost = timed(root, act)
-    sizes = {"data_bytes": 0, "ledger_bytes": 0, "manifest_bytes": 0}
-    for name in set(_files(Path(root.uri))) - before:
-        sizes[_kind(root, name)] += Path(name).stat().st_size
-    return replace(cost, **sizes)
-
-
-def timed(root: DataRoot, act: Callable[[], object]) -> Cost:
-    """Does it once and does not look for files, which takes long in a large table and empties the processor's caches."""
+def measured(root: DataRoot, act: Callable[[], object], files: bool = True) -> Cost:
+    """Does it once. Without `files` nobody looks what it wrote, which in a large table takes long and empties the
+    processor's caches."""
+    before = set(_files(Path(root.uri))) if files else set()
     with _manifest_clock(root.images) as spent:
         read, cpu, wall = _read_bytes(), time.process_time(), time.perf_counter()
         act()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     read = None if read is None else (_read_bytes() or 0) - read
-    return Cost(wall, wall - sum(spent), cpu, sum(spent), read)
+    sizes = {"data": 0, "ledger": 0, "manifest": 0}
+    for name in set(_files(Path(root.uri))) - before if files else ():
+        sizes[_kind(root, name)] += Path(name).stat().st_size
+    return Cost(wall, wall - sum(spent), cpu, sum(spent), read, *sizes.values())
 
 
 @contextmanager
 def _manifest_clock(table: str) -> Iterator[list[float]]:
-    """Collects the seconds of each call of MANIFEST_WORK for one table. A profiler would
-    slow down Python, not Lance."""
+    """Collects the seconds of the calls of MANIFEST_WORK for a table. A profiler would slow down Python, not Lance."""
     spent: list[float] = []
     originals = [inspect.getattr_static(owner, name) for owner, name in MANIFEST_WORK]
     for (owner, name), original in zip(MANIFEST_WORK, originals, strict=True):
@@ -106,12 +101,12 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def median(costs: Sequence[Cost]) -> Cost:
-    """Field by field."""
-    values: dict[str, Any] = {}
-    for field in fields(Cost):
-        many = [getattr(cost, field.name) for cost in costs]
-        values[field.name] = None if None in many else statistics.median(many)
-    return Cost(**values)
+    """Figure by figure; bytes written as the last one counted them."""
+    medians: dict[str, Any] = {}
+    for name in ("wall_s", "rest_s", "cpu_s", "manifest_s", "read_bytes"):
+        many = [getattr(cost, name) for cost in costs]
+        medians[name] = None if None in many else statistics.median(many)
+    return replace(costs[-1], **medians)
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -124,9 +119,9 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _kind(root: DataRoot, name: str) -> str:
-    if not name.startswith(f"{root.images}/"):
-        return "ledger_bytes"
-    return "data_bytes" if name.startswith(f"{root.images}/data/") else "manifest_bytes"
+    if "/data/" not in name.removeprefix(root.uri):
+        return "manifest"
+    return "data" if name.startswith(root.images) else "ledger"
 
 
 def _read_bytes() -> int | None:

@@ -16,6 +16,7 @@ GOALS = {
     "label_bytes_per_row_large_over_small_batch",
     "label_bytes_per_byte_of_values_and_states",
     "stage_and_commit_seconds_most_over_fewest_fragments",
+    "stage_and_commit_cpu_seconds_most_over_fewest_fragments",
     "lookup_seconds_label_batch",
     "lookup_seconds_one_row_per_cell",
     "carry_scorer_calls",

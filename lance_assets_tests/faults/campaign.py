@@ -2,8 +2,9 @@
 the root then equals an undisturbed twin.
 
 A kill point is the n-th call of the store's own functions and up to 5 ms more, so that kills also land inside Lance's
-own code. It is drawn from the calls that the twin made: first the function, then one of its calls, so that a commit is
-hit as often as what is called at every turn. All is drawn from the seed: the same seed is the same campaign.
+own code. It is drawn from the calls that the twin made: first the function, then one of its calls, so that what happens
+once is hit as often as what happens at every turn; more often than not, one right before or after Lance writes. All is
+drawn from the seed: the same seed is the same campaign.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from lance_assets_tests.faults.worker import Order
 
 Say = Callable[[str], None]
 
-#: How often a step is killed at the first, second and third try; the fourth is left alone.
-ODDS = (0.9, 0.4, 0.3)
+#: How often a step is killed at the first try, the second, ...; the last one is left alone.
+ODDS = (0.95, 0.6, 0.5, 0.4)
 DELAY_S = 0.005
+#: So many kills are next to a write: a commit that is not the only one of its step leaves a gap there.
+WRITES_SHARE = 0.6
 #: A step takes a second; on an object store it waits for the lease of the one that was killed.
 PATIENCE_S = 120
 
@@ -80,6 +83,15 @@ def campaign(kills: int, seed: int, base: DataRoot, scratch: Path, say: Say) -> 
     return report
 
 
+def point(dice: random.Random, trace: Trace) -> tuple[str, int]:
+    """A kill point of a step that went like this: what is near it, and the number of the call, from 1."""
+    if trace.writes and dice.random() < WRITES_SHARE:
+        name = dice.choice(sorted(trace.writes))
+        return f"write {name}", max(1, dice.choice(trace.writes[name]) + dice.randint(0, 1))
+    name = dice.choice(sorted(set(trace.calls)))
+    return name, dice.choice([number for number, called in enumerate(trace.calls, 1) if called == name])
+
+
 class Play:
     """One script on two roots, one of which is killed at."""
 
@@ -94,8 +106,8 @@ class Play:
     def run(self) -> None:
         """Raises Broken."""
         for number, step in enumerate(script(self.seed)):
-            calls, work = self._undisturbed(step)
-            done, kills = len(self._worked()), self._killed(number, step, calls)
+            trace, work = self._undisturbed(step)
+            done, kills = len(self._worked()), self._killed(number, step, trace)
             self._compare(f"step {number}, {step}", step)
             extra = Counter(self._worked()[done:]) - Counter(work)
             self.report.redone += extra
@@ -105,26 +117,25 @@ class Play:
             if not self.kills:
                 return
 
-    def _undisturbed(self, step: Step) -> tuple[list[str], list[str]]:
-        """Does the step to the twin: which functions it called, in order, and what it worked on."""
+    def _undisturbed(self, step: Step) -> tuple[Trace, list[str]]:
+        """Does the step to the twin: what it called, and what it worked on."""
         work: list[str] = []
         with Trace() as trace:
             perform(self.twin, step, work.append)
-        return trace.calls, work
+        return trace, work
 
-    def _killed(self, number: int, step: Step, calls: list[str]) -> int:
+    def _killed(self, number: int, step: Step, trace: Trace) -> int:
         """Does the step until it completes; how often it was killed."""
         kills = 0
         for attempt in range(len(ODDS) + 1):
             dice = random.Random(f"{self.seed}/{number}/{attempt}")
             wanted = attempt < len(ODDS) and self.kills > 0 and dice.random() < ODDS[attempt]
-            name = dice.choice(sorted(set(calls)))
-            at = dice.choice([n for n, called in enumerate(calls, 1) if called == name])
+            name, at = point(dice, trace)
             delay, clean = dice.uniform(0, DELAY_S), dice.random() < 0.25
             if not self._worker(number, step, at if wanted else 0, delay):
                 return kills
             kills, self.kills = kills + 1, self.kills - 1
-            self._after_kill(f"step {number}, {step}, killed at call {at} of {len(calls)} ({name})", clean)
+            self._after_kill(f"step {number}, {step}, killed at call {at} of {len(trace.calls)} ({name})", clean)
         raise AssertionError("the last try is not killed")
 
     def _worker(self, number: int, step: Step, at: int, delay: float) -> bool:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from lance_assets.store.cleanup import cleanup
 from lance_assets.store.files import DataRoot
-from lance_assets.store.fragments import DATA, files_of
+from lance_assets.store.fragments import DATA, Used
 from lance_assets.store.labelling import label_batch
 from lance_assets.store.staging import StagedFileGone
-from lance_assets.store.table import open_images
 from lance_assets.store.verify import verify
 from lance_assets_tests.faults.compare import compare
 from lance_assets_tests.faults.steps import identities, perform
@@ -29,7 +28,7 @@ DAYS_10 = 10 * 24 * 3600.0
 
 def age(root: DataRoot, seconds: float) -> None:
     """Makes the files older that no version refers to."""
-    used = files_of(open_images(root))
+    used = Used(root).now()
     for path in (root.folder / DATA).iterdir():
         if path.name not in used:
             os.utime(path, (time.time() - seconds, time.time() - seconds))

@@ -15,16 +15,31 @@ import lance_assets.store
 
 STORE = Path(lance_assets.store.__file__).parent
 LANCE = Path(lance.__file__).parent
+#: Functions of Lance that change what lies on disk.
+WRITES = {
+    "commit",
+    "write_dataset",
+    "add_columns",
+    "compact_files",
+    "optimize_indices",
+    "create_scalar_index",
+    "cleanup_old_versions",
+    "close",
+    "Tags.create",
+    "Tags.delete",
+    "Compaction.commit",
+}
 #: Bytes of the file that says where we are.
 SIZE = 200
 
 
 class Trace:
-    """Lists the calls while it is entered; `reached` is called once, in the `at`-th call (counted from 1)."""
+    """Lists the calls, and what Lance wrote, while it is entered. In the `at`-th call, from 1, `reached` is called."""
 
     def __init__(self, at: int = 0, reached: Callable[[], None] = lambda: None, place: Path | None = None) -> None:
         self.at, self.reached = at, reached
         self.calls: list[str] = []
+        self.writes: dict[str, list[int]] = {}
         self.names: dict[CodeType, tuple[bool, str] | None] = {}
         self.place: mmap.mmap | None = None
         if place is not None:
@@ -40,7 +55,9 @@ class Trace:
         sys.setprofile(None)
         self._note("after the last call")
 
-    def _event(self, frame: FrameType, event: str, _: Any) -> None:
+    def _event(self, frame: FrameType, event: str, arg: Any) -> None:
+        if event == "c_call" and getattr(arg, "__qualname__", "") == "Compaction.commit":
+            self._count_write("Compaction.commit")
         if event not in ("call", "return"):
             return
         found = self._name(frame.f_code)
@@ -52,6 +69,14 @@ class Trace:
             self.calls.append(found[1])
             if len(self.calls) == self.at:
                 self.reached()
+        elif event == "call":
+            self._count_write(frame.f_code.co_qualname)
+
+    def _count_write(self, name: str) -> None:
+        """`writes` holds, by name, after how many calls Lance was asked to write."""
+        short = name if name in WRITES else name.rpartition(".")[2]
+        if short in WRITES:
+            self.writes.setdefault(short, []).append(len(self.calls))
 
     def _name(self, code: CodeType) -> tuple[bool, str] | None:
         """(is it the store's, its name); None for code that is neither the store's nor Lance's."""

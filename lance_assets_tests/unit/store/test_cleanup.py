@@ -92,7 +92,10 @@ def test_the_hold_of_a_writer_that_died_is_dropped(labelled):
 
 
 def test_a_pass_that_is_cleaned_up_around_ends_as_if_nobody_had(labelled):
-    labeller = Labeller(labelled, called=lambda *_: cleanup(labelled, ALL, patience=0))
+    def clean(column: str, fragment: int, rows: int) -> None:
+        cleanup(labelled, ALL, patience=0)
+
+    labeller = Labeller(labelled, called=clean)
     [outcome] = labeller("a", SHARP, force=True)
     assert outcome.error is None and outcome.calls == 12
     assert verify(labelled, deep=True).clean

@@ -8,6 +8,7 @@ import pytest
 
 from lance_assets.store import ledger
 from lance_assets.store.compact import compact
+from lance_assets.store.fragments import fragment_at
 from lance_assets.store.staleness import stale_cells
 from lance_assets.store.table import batch_fragments, open_images
 from lance_assets.store.verify import verify
@@ -59,7 +60,7 @@ def test_only_the_batches_asked_for_are_compacted(two_batches):
 def test_fragments_do_not_grow_beyond_the_target(two_batches):
     compact(two_batches, rows_per_fragment=12, batches=["a"])
     dataset = open_images(two_batches)
-    assert [dataset.get_fragment(number).count_rows() for number in batch_fragments(dataset, "a")] == [12, 12]
+    assert [fragment_at(dataset, number).count_rows() for number in batch_fragments(dataset, "a")] == [12, 12]
 
 
 def test_nothing_becomes_stale_and_what_was_never_scored_stays_new(two_batches):

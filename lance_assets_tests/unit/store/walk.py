@@ -122,8 +122,7 @@ class Walk:
     def compact(self) -> None:
         target = int(self.random.integers(3, 15))
         self.log.append(f"compact to {target} rows a fragment")
-        some = [str(self.random.choice(list(self.batches)))]
-        compact(self.root, target, some if self.random.random() < 0.5 else None)
+        compact(self.root, target, [str(self.random.choice([*self.batches]))] if self.random.random() < 0.5 else None)
 
     def label(self, killed: bool = False) -> None:
         """A pass over some columns of a batch; `killed` = it dies before one of its commits, and is run again."""
