@@ -16,6 +16,7 @@ import pyarrow as pa
 from lance.file import LanceFileReader, LanceFileWriter
 from lance.fragment import DataFile, FragmentMetadata
 
+from lance_assets.errors import BadInput
 from lance_assets.store import ledger
 from lance_assets.store.carry import carried, rows_of
 from lance_assets.store.claims import Held
@@ -38,12 +39,14 @@ class MixedFragment(RuntimeError):
 @typed
 def write_fragment(root: DataRoot, rows: Iterable[pa.RecordBatch]) -> list[str]:
     """Streams rows of schema IMAGES into a new image file; memory is one record batch. Nothing is visible until
-    `replace_batch`. Returns the fragment as JSON, nothing where there were no rows."""
+    `replace_batch`. Returns the fragment as JSON, nothing where there were no rows. Raises BadInput for a row without
+    an image."""
     dataset = open_images(root)
     name, count = f"{uuid.uuid4().hex}.lance", 0
     writer: LanceFileWriter | None = None
     try:
         for batch in rows:
+            _check_images(batch)
             if batch.num_rows:
                 writer = writer or LanceFileWriter(
                     f"{dataset.uri}/data/{name}", IMAGES, version=dataset.data_storage_version
@@ -54,6 +57,13 @@ def write_fragment(root: DataRoot, rows: Iterable[pa.RecordBatch]) -> list[str]:
         if writer is not None:
             writer.close()
     return [_fragment(dataset, name, count)] if count else []
+
+
+def _check_images(rows: pa.RecordBatch) -> None:
+    """Raises BadInput: nothing downstream expects a row without a picture."""
+    for id, image in zip(rows["id"], rows["image"], strict=True):
+        if not image.is_valid or not image.as_buffer().size:
+            raise BadInput(f"row {id} of batch {rows['batch'][0]} has no image: it belongs to the rejects")
 
 
 def _fragment(dataset: lance.LanceDataset, name: str, rows: int) -> str:

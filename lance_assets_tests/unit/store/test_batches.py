@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import pyarrow as pa
 import pytest
 
 from lance_assets.errors import BadInput
@@ -11,10 +12,11 @@ from lance_assets.store import ledger
 from lance_assets.store.batches import announce, replace_batch, stored_rows, unfinished, write_fragment
 from lance_assets.store.compact import compact
 from lance_assets.store.files import DataRoot, delete, write
+from lance_assets.store.schema import IMAGES
 from lance_assets.store.table import batch_fragments, ensure_images, open_images, refresh_index
 from lance_assets.store.verify import verify
 from lance_assets_tests.labels import SHARP, Labeller
-from lance_assets_tests.tables import add_batch
+from lance_assets_tests.tables import add_batch, image_rows
 from lance_assets_tests.unit.store import scenes
 from lance_assets_tests.unit.store.scenes import Row, numbered
 
@@ -187,3 +189,12 @@ def test_a_compacted_batch_has_nothing_unfinished(root):
     )
     compact(root)
     assert unfinished(root, "a") == {}
+
+
+def test_a_row_without_an_image_is_refused_by_name(root):
+    ensure_images(root)
+    rows = image_rows("a", 3).to_pylist()
+    for nothing in (None, b""):
+        rows[1]["image"] = nothing
+        with pytest.raises(BadInput, match="row a/1 of batch a has no image"):
+            write_fragment(root, iter([pa.RecordBatch.from_pylist(rows, schema=IMAGES)]))
