@@ -120,6 +120,12 @@ FLOAT, TEXT, LIST = pa.float32(), pa.string(), pa.list_(pa.float32(), 2)
         (LIST, pa.array([1.0] * 4), "fixed_size_list|FixedSizeList"),
         (STRUCT, pa.array([1.0] * 4), "struct"),
         (pa.timestamp("ms"), pa.array([datetime(2026, 1, 1, microsecond=5)] * 4), "would lose data"),
+        (pa.bool_(), pa.array([0.7] * 4), "double values for a column of bool"),
+        (pa.float32(), pa.array([1e300] * 4), "is beyond float"),
+        (pa.timestamp("ms"), pa.array([5] * 4), "int64 values for a column of timestamp"),
+        (pa.list_(pa.float32()), pa.array([["1.5"]] * 4), "string"),
+        (pa.struct([("a", pa.int32())]), pa.array([{"a": 1, "b": 2}] * 4), "struct"),
+        (pa.struct([("a", pa.int32())]), pa.array([{"c": 1}] * 4), "struct"),
     ],
 )
 def test_values_that_do_not_fit_are_refused_and_name_column_and_fragment(root, type, given, said):
@@ -171,4 +177,12 @@ def test_a_column_that_exists_with_another_type_is_bad_input_and_names_both(root
     version = ensure_columns(root, {COLUMN: FLOAT}).version
     with pytest.raises(BadInput, match=f"column {COLUMN} .* holds float, its scorer gives string"):
         ensure_columns(root, {"score_other": FLOAT, COLUMN: TEXT})
+    assert open_images(root).version == version
+
+
+def test_a_type_that_lance_cannot_store_is_bad_input_before_anything_is_added(root):
+    scenes.store(root, "a", numbered(4))
+    version = open_images(root).version
+    with pytest.raises(BadInput, match=r"map.*list of structs"):
+        ensure_columns(root, {COLUMN: pa.map_(pa.string(), FLOAT)})
     assert open_images(root).version == version
