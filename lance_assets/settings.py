@@ -11,7 +11,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -83,7 +83,21 @@ class Downloads(Strict):
     total_s: float | None = None
     attempts: int | None = None
     per_host: int | None = None
+    host_delay_s: float | None = None
+    robots: bool | None = None
+    opt_out_headers: bool | None = None
+    strip_location: bool | None = None
+    proxies: bool | None = None
     threads: int = Field(default=16, ge=1, le=256)
+    placeholder: bool = Field(default=False, description="a marked grey image for a row whose image cannot be had")
+
+
+class Duplicates(Strict):
+    """Near-duplicates: images whose 256-bit perceptual hashes differ in at most `radius` bits. `drop` keeps every
+    image but the first of its group out of the training set; `keep` only keeps a group on one side of the split."""
+
+    radius: int = Field(default=7, ge=0, le=15)
+    policy: Literal["keep", "drop"] = "keep"
 
 
 class PlatformConfig(Strict):
@@ -95,6 +109,8 @@ class PlatformConfig(Strict):
     recipe: str = Field(default="demo", description="a LLaMA-Factory YAML file, or the name of a packaged one")
     ray: RaySettings = RaySettings()
     limits: Downloads = Downloads()
+    duplicates: Duplicates = Duplicates()
+    image_roots: list[str] = Field(default=[], description="folders that local image paths of a source may lie under")
 
     @field_validator("allow_hosts")
     @classmethod
