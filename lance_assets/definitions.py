@@ -10,6 +10,7 @@ from lance_assets.assets.image_dataset import image_dataset
 from lance_assets.assets.raw_captions import raw_captions
 from lance_assets.assets.scores import (
     alignment_model,
+    duplicate_score,
     light_scores,
     platform_scorers,
     score_key,
@@ -26,8 +27,9 @@ def build(platform: Platform) -> dg.Definitions:
     """The definitions of one platform. Reads platform.yaml; no network, no table."""
     config = platform.config()
     scorers = platform_scorers(platform)
-    light = {name: scorer for name, scorer in scorers.items() if not scorer.served}
+    light = {name: scorer for name, scorer in scorers.items() if not scorer.served and not scorer.across}
     heavy = {name: scorer for name, scorer in scorers.items() if scorer.served}
+    across = [scorer for scorer in scorers.values() if scorer.across]
     return dg.Definitions(
         assets=[
             raw_captions,
@@ -35,6 +37,7 @@ def build(platform: Platform) -> dg.Definitions:
             *([light_scores(light)] if light else []),
             *([alignment_model] if "alignment" in heavy else []),
             *(served_score(scorer, _models_of(name)) for name, scorer in heavy.items()),
+            *(duplicate_score(scorer) for scorer in across),
             sft_dataset_asset([score_key(name) for name in scorers]),
             qwen_vl_checkpoint,
             evaluation,

@@ -17,13 +17,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lance_assets.errors import BadInput
+from lance_assets.objects import OBJECT_STORES
 
 HOME_VARIABLE = "LANCE_ASSETS_HOME"
 ROOT_VARIABLE = "LANCE_ASSETS_ROOT"
 RAY_VARIABLE = "LANCE_ASSETS_RAY_ADDRESS"
-
-#: Schemes of LANCE_ASSETS_ROOT that are not folders; only s3 is tested.
-OBJECT_STORES = ("s3", "gs", "az")
 
 DEMO_ROWS = 600
 DEMO_BATCH = 300

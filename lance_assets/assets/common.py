@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 import pyarrow as pa
 
+from lance_assets.compute.ingest import Mode
 from lance_assets.errors import in_one_line
 from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Platform
@@ -16,6 +17,9 @@ BATCHES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 
 #: Tag of a run that does its work although nothing is stale.
 FORCE_TAG = "lance_assets/force"
+
+#: Tag of a run that loads rejected rows again: a reason, or ANY.
+RETRY_TAG, ANY = "lance_assets/retry", "any"
 
 PlatformParam = dg.ResourceParam[Platform]
 
@@ -33,6 +37,12 @@ def data_root(platform: Platform) -> DataRoot:
 
 def forced(context: dg.AssetExecutionContext) -> bool:
     return context.run.tags.get(FORCE_TAG, "").lower() in ("1", "true", "yes")
+
+
+def ingest_mode(context: dg.AssetExecutionContext) -> Mode:
+    """What the tags of a run ask of image_dataset."""
+    retry = context.run.tags.get(RETRY_TAG)
+    return Mode(forced(context), retry is not None, None if retry == ANY else retry)
 
 
 def raise_failures(context: dg.AssetExecutionContext, failures: Iterable[tuple[str, str]]) -> None:

@@ -9,13 +9,13 @@ from lance_assets.assets.common import (
     BATCHES,
     PlatformParam,
     data_root,
-    forced,
+    ingest_mode,
     raise_failures,
     table_schema,
 )
 from lance_assets.assets.raw_captions import raw_captions
-from lance_assets.assets.sources import source_of
-from lance_assets.compute.ingest import Ingested, ingest, make_plan
+from lance_assets.assets.sources import plan_of, source_of
+from lance_assets.compute.ingest import Ingested, ingest
 from lance_assets.compute.preview import sample_sheet
 from lance_assets.partitions import Batch
 from lance_assets.settings import Platform
@@ -37,17 +37,16 @@ def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ra
     """Images with captions as conversations, one row per picture, one atomic commit per batch.
 
     Downloads over Ray Data with retries and limits; what cannot be stored goes to the rejects with a typed reason.
-    Running a batch again whose rows did not change does nothing.
+    Running a batch again loads only rows that changed or that failed in passing. The tag lance_assets/force asks every
+    server whether its image is still the same; lance_assets/retry tries rejects again, of one reason or "any" that may
+    go better by now.
     """
     failures: list[tuple[str, str]] = []
     for source_id, keys in groupby(context.partition_keys, key=lambda key: Batch.parse(key).source):
         source = source_of(platform, source_id)
-        config = platform.config()
-        limits = config.limits.model_dump(exclude={"threads"}, exclude_none=True)
-        hosts = source.own_hosts() | frozenset(config.allow_hosts)
-        plan = make_plan(data_root(platform), limits, hosts, config.limits.threads)
+        mode = ingest_mode(context)
         with source.serving():
-            for done in ingest(plan, list(keys), context.run.run_id, context.log.info, forced(context)):
+            for done in ingest(plan_of(platform, source), list(keys), context.run.run_id, context.log.info, mode):
                 if done.failure:
                     failures.append((done.batch, done.failure))
                 else:
@@ -70,8 +69,10 @@ def _describe(context: dg.AssetExecutionContext, platform: Platform, done: Inges
             "lance_version": done.version,
             "new": done.changed,
             "downloaded": done.downloaded,
+            "kept": done.kept,
             "images_per_second": round(done.downloaded / done.seconds, 1) if done.seconds else 0.0,
             "megabytes": round(done.bytes / 1e6, 2),
+            "megabytes_per_second": round(done.bytes / 1e6 / done.seconds, 2) if done.seconds else 0.0,
             "samples": dg.MetadataValue.md(sample_sheet(root, done.batch)),
             "dagster/uri": root.images,
         },

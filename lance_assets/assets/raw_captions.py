@@ -4,9 +4,8 @@ import dagster as dg
 
 from lance_assets.assets.common import BATCHES, PlatformParam, data_root, raise_failures, table_schema
 from lance_assets.assets.sources import source_of
-from lance_assets.compute.captions import collect
+from lance_assets.compute.captions import Surveyed, collect
 from lance_assets.partitions import Batch
-from lance_assets.sources.base import Source, SourceFile
 from lance_assets.store.captions import captions_name
 from lance_assets.store.schema import CAPTIONS
 
@@ -23,16 +22,16 @@ def raw_captions(context: dg.AssetExecutionContext, platform: PlatformParam) -> 
     """Image URL and caption of every row of a batch, as the source gives them, parsed and marked.
 
     A missing caption gets the default description and `caption_missing`; a row without URL or that cannot be read
-    keeps its place with a `problem` and ends in the rejects.
+    keeps its place with a `problem` and ends in the rejects. Where the file of a batch changed, its rows are read anew.
     """
     failures: list[tuple[str, str]] = []
-    sources: dict[str, tuple[Source, dict[str, SourceFile]]] = {}
+    sources: dict[str, Surveyed] = {}
     for key in context.partition_keys:
         try:
             id = Batch.parse(key).source
             if id not in sources:
-                sources[id] = source_of(platform, id), {}
-            table = collect(data_root(platform), sources[id][0], key, sources[id][1])
+                sources[id] = Surveyed(source_of(platform, id))
+            table = collect(data_root(platform), sources[id], key)
         except Exception as error:  # one batch never stops the others; all are named at the end
             failures.append((key, str(error)))
             continue

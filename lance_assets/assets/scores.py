@@ -1,12 +1,15 @@
 """score/<name>[batch]: one asset per score column, and the model that one of them learns."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 from dagster_ray import RayResource
 
 from lance_assets.assets.common import BATCHES, PlatformParam, data_root, forced, raise_failures
 from lance_assets.assets.image_dataset import image_dataset
+from lance_assets.compute.duplicates import find_duplicates
+from lance_assets.compute.duplicates_preview import duplicate_numbers, pairs_sheet
 from lance_assets.compute.label import Labelled, batch_values, identity_of, label
 from lance_assets.compute.preview import extremes_sheet
 from lance_assets.compute.registry import active_scorers, fit, with_model
@@ -15,6 +18,7 @@ from lance_assets.preview.histogram import histogram_markdown
 from lance_assets.preview.numbers import score_numbers
 from lance_assets.scoring.alignment import FIT_VERSION
 from lance_assets.scoring.api import Scorer
+from lance_assets.scoring.duplicate import MAX_RADIUS, Duplicate
 from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of
 from lance_assets.store.files import DataRoot
@@ -26,9 +30,11 @@ def score_key(name: str) -> dg.AssetKey:
 
 
 def platform_scorers(platform: Platform) -> dict[str, Scorer]:
-    """The scorers that platform.yaml asks for, with the model fitted last."""
+    """The scorers that platform.yaml asks for, with the model fitted last and the radius of the duplicates."""
     config = platform.config()
-    return active_scorers(config.scorer_names(), config.scorer_configs(), platform.home.models)
+    configs = config.scorer_configs()
+    configs[Duplicate.name] = {"radius": config.duplicates.radius, **configs.get(Duplicate.name, {})}
+    return active_scorers(config.scorer_names(), configs, platform.home.models)
 
 
 def score_spec(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetSpec:
@@ -96,6 +102,34 @@ def served_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefini
     return body
 
 
+def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
+    """Which rows repeat an earlier one, of any batch; an op of its own, since one batch is compared after the other."""
+
+    @dg.multi_asset(
+        name=f"{scorer.name}_score",
+        specs=[score_spec(scorer, [image_dataset.key])],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def body(
+        context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
+    ) -> Iterable[dg.MaterializeResult]:
+        root, now = data_root(platform), platform_scorers(platform)[scorer.name]
+        if not isinstance(now, Duplicate):
+            raise TypeError(f"{now.name} is no scorer of duplicates")
+        found = find_duplicates(
+            root,
+            context.partition_keys,
+            now,
+            context.run.run_id,
+            context.log.info,
+            platform.home.cache / "duplicates",
+            force=forced(context),
+        )
+        yield from _finish(context, root, {now.name: now}, found)
+
+    return body
+
+
 def _finish(
     context: dg.AssetExecutionContext, root: DataRoot, scorers: Mapping[str, Scorer], results: Iterable[Labelled]
 ) -> Iterable[dg.MaterializeResult]:
@@ -107,30 +141,47 @@ def _finish(
             failed.add(done.scorer)
             failures.append((f"score/{done.scorer} of {done.batch}", done.failure))
         else:
-            _describe(context, root, done)
+            _describe(context, root, done, scorers[done.scorer].across)
     for name in scorers:
         if name not in failed:
             yield dg.MaterializeResult(asset_key=score_key(name))
     raise_failures(context, failures)
 
 
-def _describe(context: dg.AssetExecutionContext, root: DataRoot, done: Labelled) -> None:
-    stored = batch_values(root, done.batch, done.scorer)
-    numbers = score_numbers(stored["values"], stored["states"])
+def _describe(context: dg.AssetExecutionContext, root: DataRoot, done: Labelled, across: bool) -> None:
+    shown, rows = _duplicates_shown(root, done) if across else _scores_shown(root, done)
     context.add_asset_metadata(
         {
-            "histogram": dg.MetadataValue.md(histogram_markdown(stored["values"])),
-            "lowest_and_highest": dg.MetadataValue.md(extremes_sheet(root, done.batch, done.scorer)),
-            **numbers,
+            **shown,
             "scorer_calls": done.calls,
             "why": ", ".join(done.reasons) or "up to date",
             **({"first_failure": done.message} if done.message else {}),
             "lance_version": done.version,
-            "dagster/partition_row_count": numbers["rows"],
+            "dagster/partition_row_count": rows,
         },
         asset_key=score_key(done.scorer),
         partition_key=done.batch,
     )
+
+
+def _scores_shown(root: DataRoot, done: Labelled) -> tuple[dict[str, Any], int]:
+    stored = batch_values(root, done.batch, done.scorer)
+    numbers = score_numbers(stored["values"], stored["states"])
+    sheets = {
+        "histogram": dg.MetadataValue.md(histogram_markdown(stored["values"])),
+        "lowest_and_highest": dg.MetadataValue.md(extremes_sheet(root, done.batch, done.scorer)),
+    }
+    return {**sheets, **numbers}, int(numbers["rows"])
+
+
+def _duplicates_shown(root: DataRoot, done: Labelled) -> tuple[dict[str, Any], int]:
+    numbers = duplicate_numbers(root, done.batch)
+    distances = numbers.pop("distances")
+    sheets = {
+        "distances": dg.MetadataValue.md(histogram_markdown(distances, high=MAX_RADIUS + 1)),
+        "pairs": dg.MetadataValue.md(pairs_sheet(root, done.pairs)),
+    }
+    return {**sheets, **numbers}, numbers["rows"]
 
 
 @dg.asset(deps=[image_dataset], group_name="scores", code_version=FIT_VERSION, kinds={"ray", "numpy"})

@@ -1,33 +1,40 @@
 """sft_dataset: which rows train and which are held out, pinned by a Lance tag."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from lance_assets.assets.common import PlatformParam, data_root
 from lance_assets.assets.scores import platform_scorers
+from lance_assets.errors import BadInput
+from lance_assets.scoring.api import Scorer
+from lance_assets.scoring.duplicate import Duplicate
+from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of
-from lance_assets.store.selection import manifest_name, pin
+from lance_assets.store.selection import Groups, manifest_name, pin
 
 
 def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     """The asset, depending on every score column (a filter may name any of them)."""
 
-    @dg.asset(deps=deps, group_name="training", code_version="1", kinds={"lance"})
+    @dg.asset(deps=deps, group_name="training", code_version="2", kinds={"lance"})
     def sft_dataset(context: dg.AssetExecutionContext, platform: PlatformParam) -> dg.MaterializeResult:
-        """The training set as a manifest: Lance version and tag, filter, split by image digest, hash of the rows.
+        """The training set as a manifest: Lance version and tag, filter, split by content group, hash of the rows.
 
         Nothing is copied. The same selection gives the same manifest, so training is not repeated for nothing.
         """
         root, sft = data_root(platform), platform.config().sft
-        columns = [column_of(name) for name in platform_scorers(platform)]
-        manifest = pin(root, sft.filter, sft.split, columns)
-        context.log.info(f"{manifest['rows']['train']} rows to train on, {manifest['rows']['test']} held out")
+        scorers = platform_scorers(platform)
+        manifest = pin(root, sft.filter, sft.split, list(map(column_of, scorers)), _groups(platform, scorers))
+        excluded = manifest.get("excluded", {})
+        left_out = "".join(f", {count} left out ({reason})" for reason, count in excluded.items() if count)
+        context.log.info(f"{manifest['rows']['train']} rows to train on, {manifest['rows']['test']} held out{left_out}")
         return dg.MaterializeResult(
             metadata={
                 "rows": manifest["rows"]["train"] + manifest["rows"]["test"],
                 "rows_train": manifest["rows"]["train"],
                 "rows_test": manifest["rows"]["test"],
+                **{f"rows_{reason}": count for reason, count in excluded.items()},
                 "filter": str(sft.filter),
                 "scorers": dg.MetadataValue.json(manifest["scorers"]),
                 "lance_version": manifest["version"],
@@ -39,3 +46,13 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         )
 
     return sft_dataset
+
+
+def _groups(platform: Platform, scorers: Mapping[str, Scorer]) -> Groups | None:
+    """How rows are compared now; None where nobody compares them. Raises BadInput where they should be dropped then."""
+    scorer, drop = scorers.get(Duplicate.name), platform.config().duplicates.policy == "drop"
+    if isinstance(scorer, Duplicate):
+        return Groups(scorer.by, drop)
+    if drop:
+        raise BadInput("duplicates.policy is drop, and platform.yaml leaves the scorer duplicate out of its scorers")
+    return None

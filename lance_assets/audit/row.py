@@ -10,6 +10,7 @@ import lance
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lance_assets.audit.rights import rights_words, row_rights
 from lance_assets.audit.text import aligned, labelled, shown, when
 from lance_assets.errors import BadInput
 from lance_assets.partitions import KEY
@@ -38,7 +39,8 @@ def audit_row(root: DataRoot, id: str) -> dict[str, Any]:
         if not rejects:
             raise BadInput(_unknown(root, dataset, id))
         batch = rejects[0]["batch"]
-        return {"id": id, "batch": batch, "stored": None, "origin": _origin(root, batch, id), "rejected": rejects}
+        found = {"id": id, "batch": batch, "stored": None, "origin": _origin(root, batch, id), "rejected": rejects}
+        return found | {"rights": row_rights(root, batch, id)}
     row = explain_row(root, dataset, places[0])
     return {
         "id": id,
@@ -56,6 +58,7 @@ def audit_row(root: DataRoot, id: str) -> dict[str, Any]:
         "origin": _origin(root, row.place.batch, id),
         "scores": _scores(dataset, row),
         "rejected": rejects,
+        "rights": row_rights(root, row.place.batch, id),
     }
 
 
@@ -161,6 +164,7 @@ def words(found: Mapping[str, Any]) -> list[str]:
                 ("url", shown(reject["image_url"], 200)),
             ]
         )
+    lines += labelled(rights_words(found["rights"]))
     if (stored := found["stored"]) is None:
         return lines
     image = found["image"]

@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from lance_assets.partitions import Batch, new_batches
 from lance_assets.sources.base import Source
+from lance_assets.sources.digest import rows_digest
+from lance_assets.store.captions import Footer
 
 
-def discover(
-    source: Source, known: Iterable[str], batch_rows: int, limit: int | None, paths: Mapping[str, str]
-) -> list[str]:
-    """Keys of the batches that a source still lacks, in its own order; `paths` is store.captions.source_paths. Raises
-    BadInput."""
+@dataclass(frozen=True)
+class Found:
+    """What looking at a source found: keys of batches to add, keys of batches of which a row changed (or whose images
+    do not follow their captions yet), and paths of files that are gone: reported, never deleted."""
+
+    new: list[str]
+    changed: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+
+    def in_words(self) -> str:
+        """One line for people."""
+        lost = f"; gone from the source, kept here: {', '.join(self.gone)}" if self.gone else ""
+        return f"{len(self.new)} new batches, {len(self.changed)} with changed rows{lost}"
+
+
+def look(
+    source: Source, known: Iterable[str], footers: Mapping[str, Footer], batch_rows: int, limit: int | None
+) -> Found:
+    """Compares a source with the batches there are. A file that did not change is not read. Raises BadInput."""
+    keys = [Batch.parse(key) for key in known]
     files = ((file.path, file.sha256, file.rows) for file in source.files())
-    batches = new_batches(source.id, files, map(Batch.parse, known), batch_rows, limit, paths)
-    return [str(batch) for batch in batches]
+    paths = {key: footer.path for key, footer in footers.items()}
+    new = [str(batch) for batch in new_batches(source.id, files, keys, batch_rows, limit, paths)]
+    mine = {key: footer for key, footer in footers.items() if Batch.parse(key).source == source.id}
+    listing = source.listing() if mine else {}
+    gone = sorted({footer.path for footer in mine.values()} - set(listing))
+    return Found(new, list(_changed(source, mine, listing)), gone)
+
+
+def _changed(source: Source, mine: Mapping[str, Footer], listing: Mapping[str, str]) -> Iterator[str]:
+    for key, footer in mine.items():
+        batch, now = Batch.parse(key), listing.get(footer.path)
+        same = now is None or (now == footer.sha256 if footer.sha256 else now.startswith(batch.file))
+        if footer.unsettled or not (same or _same_rows(source, batch, footer)):
+            yield key
+
+
+def _same_rows(source: Source, batch: Batch, footer: Footer) -> bool:
+    """Whether a file that changed still says the same in the rows of a batch: most files only grow."""
+    file = source.file(footer.path)
+    end = min(batch.end, file.rows)
+    return end <= batch.first or rows_digest(source, file, batch.first, end) == footer.rows_sha256

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lance_assets.errors import BadInput
+from lance_assets.objects import OBJECT_STORES
 from lance_assets.settings import Platform, PlatformConfig, SourceEntry, load_config, validated
 from lance_assets.sources.open import MODELSCOPE
 from lance_assets.training.recipe import shipped
@@ -61,10 +62,14 @@ def _absolute(spec: str) -> str:
     if spec == "demo" or MODELSCOPE.match(spec):
         return spec
     path = spec.removeprefix("files:")
-    if path in ("", spec) or "://" in path:
+    scheme, is_uri, _ = path.partition("://")
+    if path in ("", spec) or (is_uri and scheme not in OBJECT_STORES):
         raise BadInput(
-            f"--source {spec}: expected demo, modelscope:<owner/name>[@revision], or files:<path on this machine>"
+            f"--source {spec}: expected demo, modelscope:<owner/name>[@revision], or files:<path on this machine, or "
+            f"{', '.join(f'{name}://' for name in OBJECT_STORES)}>"
         )
+    if is_uri:
+        return spec
     return f"files:{Path(path).expanduser().absolute()}"
 
 

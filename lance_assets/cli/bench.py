@@ -1,4 +1,4 @@
-"""`lance-assets bench commit`: measures this machine against the goals of the project. The benchmarks live beside the
+"""`lance-assets bench NAME`: measures this machine against the goals of the project. The benchmarks live beside the
 tests and are not installed with the package: a checkout has them."""
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ from typing import Any
 import lance_assets
 from lance_assets.errors import BadInput
 
-BENCHMARKS = ("commit",)
+#: What each measures, by its name, which is that of its module, too.
+BENCHMARKS = {
+    "commit": "what the store's commits and lookups cost",
+    "ingest": "images a second and CPU time against img2dataset, which is installed apart",
+    "duplicates": "what new rows cost where few and where many are stored",
+}
 PACKAGE = "lance_assets_tests"
 
 
 def add(parser: ArgumentParser) -> None:
-    parser.add_argument("benchmark", choices=BENCHMARKS, help="commit: what the store's commits and lookups cost")
-    parser.add_argument("--quick", action="store_true", help="smaller tables, in seconds: to see that it runs")
+    said = "; ".join(f"{name}: {what}" for name, what in BENCHMARKS.items())
+    parser.add_argument("benchmark", choices=BENCHMARKS, help=said)
+    parser.add_argument("--quick", action="store_true", help="smaller, in seconds: to see that it runs")
     parser.set_defaults(main=main)
 
 

@@ -12,7 +12,10 @@ from lance_assets.cli.ready import check, claimed
 from lance_assets.errors import BadInput
 from lance_assets.settings import Home, Platform, save_config
 
-SPEC = "modelscope:<owner/name>[@revision], or files:<file, folder or glob of jsonl, csv, parquet>, or demo"
+SPEC = (
+    "modelscope:<owner/name>[@revision], or files:<file, folder or glob of jsonl, json, csv, parquet, arrow; here or "
+    "in an object store>, or demo"
+)
 KEPT = "What the flags say is kept in <home>/platform.yaml, for later runs and for lance-assets dev."
 
 
@@ -82,14 +85,15 @@ def _run(platform: Platform, flags: Namespace) -> int:
         with open_source(**platform.source_arguments(entry)).serving():
             say(f"looking for batches in {entry.spec}")
             found = find_batches(platform, entry, config, known)
-            if not known and not found:
+            say(f"{entry.spec}: {found.in_words()}")
+            if not known and not found.new:
                 raise BadInput(f"source {entry.spec} has no rows")
             save_config(platform.home.platform_yaml, config)
-            register(instance, [*known, *found])
+            register(instance, [*known, *found.new])
             discovered = time.monotonic() - started
-            work = do_work(platform, instance, [*known, *found], say)
+            work = do_work(platform, instance, [*known, *found.new], found.changed, say)
         work.seconds = {"discover": discovered, **work.seconds, "total": time.monotonic() - started}
-        summary = summarize(platform, instance, [*known, *found], work)
+        summary = summarize(platform, instance, [*known, *found.new], work)
     print("\n".join(words(summary)), file=sys.stderr if flags.json else sys.stdout)
     if flags.json:
         print(json.dumps(summary, ensure_ascii=False))

@@ -12,6 +12,7 @@ import dagster as dg
 from lance_assets.assets.scores import platform_scorers
 from lance_assets.cli.work import Work
 from lance_assets.compute.train import Places, evaluation_of, latest_checkpoint
+from lance_assets.ingest.outcome import TRANSIENT
 from lance_assets.partitions import Batch
 from lance_assets.settings import Platform
 from lance_assets.store import ledger
@@ -144,4 +145,6 @@ def words(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"verdict   {evaluation['verdict']}")
     if "blocked_address" in rows["rejected"]:
         lines.append("hint      blocked_address: a server with a private address needs --allow-host HOST:PORT")
+    if passing := sum(count for reason, count in rows["rejected"].items() if reason in TRANSIENT):
+        lines.append(f"hint      {passing} rows failed in passing: lance-assets retry --rejects tries them again")
     return lines + [f"FAILED    {line}" for line in summary["failed"]]

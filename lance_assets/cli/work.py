@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import dagster as dg
 
+from lance_assets.assets.common import ANY, RETRY_TAG
 from lance_assets.assets.scores import alignment_model, platform_scorers, score_key
-from lance_assets.automation.planner import discover
+from lance_assets.automation.planner import Found, look
 from lance_assets.cli.runs import execute, failures
 from lance_assets.compute.label import identity_of
 from lance_assets.compute.registry import needs_fit
 from lance_assets.partitions import PARTITIONS, Batch, contiguous
 from lance_assets.settings import Platform, PlatformConfig, SourceEntry
 from lance_assets.sources.open import open_source
-from lance_assets.store.captions import catalog, source_paths
+from lance_assets.store.captions import catalog, footers
 from lance_assets.store.files import DataRoot
 from lance_assets.store.rejects import read_rejects, worth_another_try
 from lance_assets.store.staleness import all_stale_cells
@@ -25,6 +27,7 @@ from lance_assets.store.table import exists, open_images
 
 Say = Callable[[str], None]
 OVERHEAD = "start and stop"
+IMAGES = dg.AssetKey(["image_dataset"])
 TAIL = [dg.AssetKey([name]) for name in ("sft_dataset", "qwen_vl_checkpoint", "evaluation")]
 
 
@@ -38,11 +41,11 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def find_batches(platform: Platform, entry: SourceEntry, config: PlatformConfig, known: Sequence[str]) -> list[str]:
-    """Keys of the batches that the source still lacks. Raises BadInput when the source cannot be read."""
+def find_batches(platform: Platform, entry: SourceEntry, config: PlatformConfig, known: Sequence[str]) -> Found:
+    """What a source has that is not stored. Raises BadInput when it cannot be read."""
     source = open_source(**platform.source_arguments(entry))
-    paths = source_paths(DataRoot(platform.home.data))
-    return discover(source, known, config.batch_rows(entry), entry.rows, paths)
+    stored = footers(DataRoot(platform.home.data))
+    return look(source, known, stored, config.batch_rows(entry), entry.rows)
 
 
 def known_batches(platform: Platform, instance: dg.DagsterInstance) -> list[str]:
@@ -63,8 +66,9 @@ class Pending:
         return [*self.missing, *self.stale]
 
 
-def pending(platform: Platform, keys: Sequence[str]) -> Pending:
-    """A batch of which no row could be stored counts as missing as long as another try may go better."""
+def pending(platform: Platform, keys: Sequence[str], changed: Collection[str] = ()) -> Pending:
+    """A batch of which no row could be stored counts as missing as long as another try may go better; so do batches
+    that `changed` in their source."""
     root = DataRoot(platform.home.data)
     if not exists(root):
         return Pending(list(keys), [])
@@ -73,21 +77,24 @@ def pending(platform: Platform, keys: Sequence[str]) -> Pending:
     rejects = read_rejects(root)
     refused = Counter(rejects["batch"].to_pylist())
     empty = {key for key in keys if refused[key] >= Batch.parse(key).rows}
-    settled = empty - worth_another_try(rejects) | set(stored)
-    return Pending([key for key in keys if key not in settled], [key for key in keys if stored.get(key)])
+    settled = (empty - worth_another_try(rejects) | set(stored)) - set(changed)
+    missing = [key for key in keys if key not in settled]
+    return Pending(missing, [key for key in keys if stored.get(key) and key in settled])
 
 
-def do_work(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str], say: Say) -> Work:
+def do_work(
+    platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str], changed: Collection[str], say: Say
+) -> Work:
     """Materializes every pending batch, then the training set, checkpoint and evaluation.
 
     Batches that stand next to each other and lack the same share a run, and the last run does the rest of the graph,
     too. A stored batch is scored without its source, which may be gone. Where a run fails, those of its batches that
     are not done are tried one by one, so that a failing batch costs only itself.
     """
-    todo = pending(platform, keys)
+    todo = pending(platform, keys, changed)
     work = Work(batches=todo.batches)
     scores = [score_key(name) for name in platform_scorers(platform)]
-    everything = [dg.AssetKey(["raw_captions"]), dg.AssetKey(["image_dataset"]), *scores]
+    everything = [dg.AssetKey(["raw_captions"]), IMAGES, *scores]
     plan = [(everything, ends) for ends in contiguous(todo.missing, keys)]
     plan += [(scores, ends) for ends in contiguous(todo.stale, keys)]
     say(f"{len(work.batches)} of {len(keys)} batches have something to do")
@@ -96,7 +103,7 @@ def do_work(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str
         last = at == len(plan) - 1
         run = _run(instance, [*assets, *_models(platform), *(TAIL if last else [])], ends, work)
         batches = _between(keys, ends)
-        left = [] if run.is_success else pending(platform, batches).batches
+        left = [] if run.is_success else pending(platform, batches, set(changed) & set(batches)).batches
         if left and len(batches) > 1:
             say(f"the run failed; the {len(left)} of its {len(batches)} batches that are not done are tried one by one")
             for key in left:
@@ -111,6 +118,19 @@ def do_work(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str
     return work
 
 
+def retry_rejects(
+    platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str], batches: Sequence[str], reason: str | None
+) -> Work:
+    """Loads rejects of these batches again (see assets.common.RETRY_TAG) and scores what could be stored."""
+    work = Work(batches=list(batches))
+    scores = [score_key(name) for name in platform_scorers(platform)]
+    for ends in contiguous(batches, keys):
+        run = _run(instance, [IMAGES, *scores, *_models(platform)], ends, work, {RETRY_TAG: reason or ANY})
+        if not run.is_success:
+            work.failed += failures(instance, run.run_id)
+    return work
+
+
 def _models(platform: Platform) -> list[dg.AssetKey]:
     """The alignment model is fitted once; refitting it is an explicit act, since it makes every score stale."""
     wanted = "alignment" in platform_scorers(platform) and needs_fit(platform.home.models)
@@ -122,10 +142,14 @@ def _between(keys: Sequence[str], ends: tuple[str, str]) -> Sequence[str]:
 
 
 def _run(
-    instance: dg.DagsterInstance, assets: Sequence[dg.AssetKey], ends: tuple[str, str] | None, work: Work
+    instance: dg.DagsterInstance,
+    assets: Sequence[dg.AssetKey],
+    ends: tuple[str, str] | None,
+    work: Work,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> dg.DagsterRun:
     started = time.monotonic()
-    run = execute(instance, assets, ends, {})
+    run = execute(instance, assets, ends, dict(tags))
     work.run_ids.append(run.run_id)
     wall = time.monotonic() - started
     for step in instance.get_run_step_stats(run.run_id):

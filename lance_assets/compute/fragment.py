@@ -57,7 +57,7 @@ def score_fragment(
     wanted = {name: job.columns[column_of(name)] for name in scorers}
     rows: dict[str, list[pa.Table]] = {name: [] for name in scorers}
     scored: dict[str, list[Scored]] = {name: [] for name in scorers}
-    for chunk in _read(dataset, job.fragment, scorers, wanted):
+    for chunk in stale_rows(dataset, job.fragment, scorers, wanted):
         for names, mine in _shares(chunk, wanted):
             for name, result in call({name: scorers[name] for name in names}, mine).items():
                 scored[name].append(result)
@@ -101,12 +101,14 @@ def _shares(chunk: pa.Table, wanted: Mapping[str, np.ndarray | None]) -> Iterato
             yield names, chunk if mask.all() else chunk.filter(pa.array(mask))
 
 
-def _read(
+def stale_rows(
     dataset: lance.LanceDataset,
     number: int,
     scorers: Mapping[str, Scorer],
     wanted: Mapping[str, np.ndarray | None],
 ) -> Iterator[pa.Table]:
+    """The rows of a fragment that any scorer wants (offsets by name, None = all), CHUNK at a time, with their row ids,
+    addresses and what the scorers read."""
     fields = {name for scorer in scorers.values() for name in scorer.fields}
     columns = ["id", "image_sha256", *sorted(fields | {"messages", "caption_missing"})]
     rows = None
@@ -121,6 +123,7 @@ def _read(
         blob_handling="all_binary",
         scan_in_order=True,
         with_row_address=True,
+        with_row_id=True,
     )
     for batch in scanner.to_batches():
         yield pa.Table.from_batches([batch])

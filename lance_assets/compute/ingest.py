@@ -1,70 +1,59 @@
-"""image_dataset: captions -> download and decode tasks -> Lance fragments -> one commit per batch, over Ray Data.
-
-A task streams what it downloads straight into its fragment: image bytes never travel through Ray, and memory is one
-chunk of rows whatever the size of the batch.
-"""
+"""image_dataset: captions -> download and decode tasks -> Lance fragments -> one commit per batch, over Ray."""
 
 from __future__ import annotations
 
-import base64
-import json
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
-import ray.data
+import pyarrow.compute as pc
+import ray
 
-from lance_assets.ingest.batch import store_rows
-from lance_assets.ingest.conversation import messages
-from lance_assets.ingest.fetch import Fetcher
-from lance_assets.ingest.limits import Limits
+from lance_assets.compute.slices import Asked, Plan, Written, ask_again, packed, unpacked, write_slice
+from lance_assets.ingest.changes import STORED, Changes, changes
+from lance_assets.ingest.landing import forget, forget_old, progress
+from lance_assets.ingest.outcome import TRANSIENT
 from lance_assets.store import ledger
-from lance_assets.store.batches import announce, replace_batch, stored_rows, unfinished, write_fragment
-from lance_assets.store.captions import read_captions
+from lance_assets.store.batches import announce, replace_batch, stored_rows, unfinished
+from lance_assets.store.captions import mark_settled, read_captions, unsettled
 from lance_assets.store.claims import Held, claim
-from lance_assets.store.files import DataRoot
-from lance_assets.store.rejects import read_rejects, reasons, replace_rejects, worth_another_try
+from lance_assets.store.rejects import hopeful, read_rejects, reasons, replace_rejects
+from lance_assets.store.rights import RIGHTS, record_rights, rights
 from lance_assets.store.schema import REJECTS
 from lance_assets.store.staleness import input_digest
-from lance_assets.store.table import ensure_images, exists, open_images
+from lance_assets.store.table import ensure_images, of_batch, open_images
 
 Report = Callable[[str], None]
 
 #: Besides id and source digest, what a slice of captions is known by when a killed run's work is looked for.
-CAPTION = ("image_url", "caption", "problem")
+CAPTION = ("image_url", "caption", "messages", "problem", "load", "address")
+#: Seconds between two looks at how far the downloads are.
+PROGRESS_S = 10.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a task needs to know; small and picklable."""
+class Mode:
+    """What is asked for beyond what changed. `force`: ask the server of every stored image whether it is still the
+    same. `retry`: load rejected rows again, those with this reason (None = those that may go better by now)."""
 
-    root: DataRoot
-    limits: Limits
-    threads: int
-
-
-def make_plan(root: DataRoot, limits: Mapping[str, Any], allow_hosts: frozenset[str], threads: int) -> Plan:
-    """`limits` are fields of ingest.limits.Limits that differ from its defaults. Raises BadInput."""
-    return Plan(root, Limits(**limits, allow_hosts=allow_hosts), threads)
-
-
-class WouldLoseRows(RuntimeError):
-    """Ingesting a batch again would delete images that it has: link rot must not eat the table."""
+    force: bool = False
+    retry: bool = False
+    reason: str | None = None
 
 
 @dataclass
 class Ingested:
     """What became of one batch. `changed` is False where its rows were stored already; `downloaded` counts images
-    fetched now. Seconds are wall time."""
+    loaded now, `kept` rows that keep their image since the new one cannot be had. Seconds are wall time."""
 
     batch: str
     asked: int
     stored: int
     downloaded: int = 0
+    kept: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     bytes: int = 0
     seconds: float = 0.0
@@ -78,166 +67,166 @@ def rows_per_fragment(rows: int) -> int:
     return max(150, -(-rows // 4))
 
 
-def write_slice(captions: pa.Table, plan: Plan) -> pa.Table:
-    """Ray Data task: one slice of captions in, one row about the fragment that it became out.
-
-    A task rather than an actor: its worker is warm for the next batch, and a slice is long enough for its connections.
-    """
-    batch, number = captions["batch"][0].as_py(), captions["slice"][0].as_py()
-    rejects: list[pa.Table] = [REJECTS.empty_table()]
-    size = 0
-
-    def stored(fetcher: Fetcher) -> Iterator[pa.RecordBatch]:
-        nonlocal size
-        rows = captions.drop_columns(["batch", "slice"])
-        for good, bad in store_rows(rows, batch, fetcher, threads=plan.threads):
-            rejects.append(bad)
-            size += good["image"].nbytes
-            if good.num_rows:
-                yield good
-
-    started = ledger.now()
-    with Fetcher(plan.limits) as fetcher:
-        fragments = write_fragment(plan.root, stored(fetcher))
-    refused = pa.concat_tables(rejects)
-    done = {
-        "slice": number,
-        "stored": captions.num_rows - refused.num_rows,
-        "bytes": size,
-        "fragments": json.dumps(fragments),
-        "rejects": packed(refused),
-        "started": started,
-    }
-    return pa.Table.from_pylist([done])
-
-
-def packed(rejects: pa.Table) -> str:
-    """Rejects as text, for the ledger and for the way back from a task."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, REJECTS) as writer:
-        writer.write_table(rejects)
-    return base64.b64encode(sink.getvalue()).decode()
-
-
-def unpacked(text: str) -> pa.Table:
-    return pa.ipc.open_stream(base64.b64decode(text)).read_all()
-
-
-def ingest(plan: Plan, batches: Sequence[str], run_id: str, report: Report, force: bool = False) -> Iterator[Ingested]:
+def ingest(plan: Plan, batches: Sequence[str], run_id: str, report: Report, mode: Mode = Mode()) -> Iterator[Ingested]:
     """Stores the batches one after the other and yields each once it is committed, or with `failure` set: a batch that
-    fails does not stop the others. One whose rows are stored or rejected already is left alone, unless forced."""
+    fails does not stop the others. Rows that are stored or rejected already are left alone, but for what `mode` says
+    and for failures in passing."""
     ensure_images(plan.root)
+    forget_old(plan.landing(""))
     for batch in batches:
         try:
-            yield _store_batch(plan, batch, run_id, report, force)
+            with claim(plan.root, batch) as held:
+                yield _Batch(plan, batch, run_id, report, mode, held).stored()
         except Exception as error:  # the caller raises at the end and names every batch that failed
             report(f"{batch}: {type(error).__name__}: {error}")
             yield Ingested(batch, 0, 0, failure=f"{type(error).__name__}: {error}")
 
 
-def _store_batch(plan: Plan, batch: str, run_id: str, report: Report, force: bool) -> Ingested:
-    with claim(plan.root, batch) as held:
-        captions = read_captions(plan.root, batch)
-        if not force and (done := _already(plan.root, batch, captions)):
-            report(f"{batch}: its {done.asked} rows did not change, nothing to do")
-            return done
-        return _ingest_batch(plan, batch, captions, run_id, report, force, held)
+class _Batch:
+    """One batch under its claim."""
+
+    def __init__(self, plan: Plan, batch: str, run_id: str, report: Report, mode: Mode, held: Held) -> None:
+        self.plan, self.root, self.batch, self.run_id, self.mode, self.held = plan, plan.root, batch, run_id, mode, held
+        self.say: Report = lambda text: report(f"{batch}: {text}")
+        self.started = time.monotonic()
+        self.captions = read_captions(self.root, batch)
+        self.dataset = open_images(self.root)
+        self.there = stored_rows(self.dataset, batch, STORED)
+        self.refused = read_rejects(self.root, batch)
+        self.done = Ingested(batch, self.captions.num_rows, 0)
+
+    def stored(self) -> Ingested:
+        """Does the work and says what became of it."""
+        todo = changes(self.captions, self.there, self.refused, self._again(), self._asked())
+        self.done.version = self.dataset.version
+        if todo.nothing:
+            self.done.changed = False
+            self.say(f"its {self.done.asked} rows did not change, nothing to do")
+        else:
+            self._publish(todo, self._written(todo))
+        mark_settled(self.root, self.batch)
+        forget(self.plan.landing(self.batch))
+        self.done.seconds = time.monotonic() - self.started
+        self.done.rejected = reasons(read_rejects(self.root, self.batch))
+        self.done.stored = open_images(self.root).count_rows(of_batch(self.batch))
+        return self.done
+
+    def _again(self) -> set[str]:
+        """Ids of rejects, and of placeholders where asked for, that are to be tried again."""
+        if self.mode.reason is None:
+            tried = hopeful(self.refused)
+            return tried | self._placeholders(TRANSIENT | {"blocked_address"}) if self.mode.retry else tried
+        mine = self.refused.filter(pc.field("reason") == self.mode.reason)
+        return {*mine["id"].to_pylist(), *self._placeholders({self.mode.reason})}
+
+    def _placeholders(self, wanted: Collection[str]) -> set[str]:
+        """Ids of placeholders that stand in for images which could not be had for one of these reasons."""
+        grey = set(self.there.filter(pc.field("is_placeholder"))["id"].to_pylist())
+        said = rights(self.root, self.batch).select(["id", "reason"]).to_pylist() if grey else []
+        return {row["id"] for row in said if row["id"] in grey and row["reason"] in wanted}
+
+    def _asked(self) -> list[str]:
+        """Ids of stored rows that turn out to have a new image: of all when forced, else of those whose image lies in a
+        file of the source that changed."""
+        inside = pc.field("image_from").isin(["path", "embedded"])
+        rows = self.captions if self.mode.force else self.captions.filter(inside)
+        if not (self.mode.force or unsettled(self.captions)):
+            return []
+        there = {row["id"]: row for row in self.there.select(["id", "image_url", "image_sha256"]).to_pylist()}
+        known = {row["id"]: row for row in rights(self.root, self.batch).to_pylist()}
+        asked = [
+            {**row, "image_sha256": there[row["id"]]["image_sha256"], **_tags(known.get(row["id"]))}
+            for row in rows.to_pylist()
+            if row["id"] in there and row["image_url"] == there[row["id"]]["image_url"]
+        ]
+        if self.mode.force:
+            forget(self.plan.landing(self.batch))  # what a killed run fetched may be old by now
+        size = rows_per_fragment(len(asked))
+        parts = [asked[start : start + size] for start in range(0, len(asked), size)]
+        name = f"asked-{uuid4().hex}"
+        tasks = [_ask_again.remote(self.plan, self.batch, f"asked-{n}", part) for n, part in enumerate(parts)]
+        found: list[Asked] = list(self._awaited(tasks))
+        record_rights(self.root, self.batch, name, pa.concat_tables([RIGHTS.empty_table(), *(a.rights for a in found)]))
+        new = [id for one in found for id in one.changed]
+        self.say(f"{len(asked)} images asked for again, {len(new)} of them changed")
+        return new
+
+    def _written(self, todo: Changes) -> list[Written]:
+        """The slices as fragments that nobody sees yet; what a killed run had finished is taken over."""
+        slices = sliced(todo.write)
+        digests = [input_digest(one.rename_columns({"source_sha256": "image_sha256"}), CAPTION) for one in slices]
+        parts = {} if self.mode.force else self._taken_over(digests)
+        if parts:
+            self.say(f"{len(parts)} of {len(slices)} slices were downloaded by a run that was killed")
+        tasks = [
+            _write_slice.remote(self.plan, self.batch, number, rows, self.dataset.version)
+            for number, rows in enumerate(slices)
+            if number not in parts
+        ]
+        for part in self._awaited(tasks):
+            for fragment in part.fragments:
+                digest = digests[part.number]
+                announce(self.root, self.batch, fragment, digest, self.run_id, part.started, packed(part.rejects))
+            parts[part.number] = part
+            self.done.downloaded += part.loaded
+            self.done.kept += part.kept
+            self.done.bytes += part.bytes
+        return [parts[number] for number in sorted(parts)]
+
+    def _taken_over(self, digests: Sequence[str]) -> dict[int, Written]:
+        """Slices that a killed run had finished. One with a row that may go better now is loaded again."""
+        found: dict[int, Written] = {}
+        left = unfinished(self.root, self.batch)
+        for number, digest in enumerate(digests):
+            fragment, detail = left.get(digest, (None, None))
+            if fragment and detail and not hopeful(rejects := unpacked(detail)):
+                found[number] = Written(number, [fragment], rejects, ledger.now())
+        return found
+
+    def _publish(self, todo: Changes, parts: Sequence[Written]) -> None:
+        # Rejects first: should we die in between, a rerun replaces them; the commit is what makes the batch done.
+        rejects = pa.concat_tables([REJECTS.empty_table(), *(part.rejects for part in parts)])
+        replace_rejects(self.root, self.batch, rejects, todo.settled)
+        fragments = [fragment for part in parts for fragment in part.fragments]
+        properties = {"lance_assets.run": self.run_id}
+        self.done.version = replace_batch(self.root, self.batch, fragments, properties, self.held, todo.kept).version
+        self.done.changed = self.done.version != self.dataset.version
+        if self.done.kept:
+            self.say(f"{self.done.kept} rows keep their stored image, the new one cannot be had: rights/{self.batch}")
+
+    def _awaited(self, tasks: Sequence[Any]) -> Iterator[Any]:
+        """Results as they come, with a line about the downloads now and then. Where some fail the others are yielded
+        first, so that their work is not lost; then the first failure is raised."""
+        waiting, failed = list(tasks), None
+        while waiting:
+            ready, waiting = ray.wait(waiting, num_returns=1, timeout=PROGRESS_S)
+            for task in ready:
+                try:
+                    yield ray.get(task)
+                except Exception as error:  # raised below
+                    failed = failed or error
+            self.say(self._progress())
+        if failed:
+            raise failed
+
+    def _progress(self) -> str:
+        seen, seconds = progress(self.plan.landing(self.batch)), time.monotonic() - self.started
+        why = ", ".join(f"{reason} {count}" for reason, count in seen.failed.most_common())
+        rates = f"{seen.done / seconds:.0f} images/s, {seen.bytes / seconds / 1e6:.1f} MB/s"
+        return f"{seen.done} downloads of {self.done.asked} rows are over, {rates}{f'; failed: {why}' if why else ''}"
 
 
-def _ingest_batch(
-    plan: Plan, batch: str, captions: pa.Table, run_id: str, report: Report, force: bool, held: Held
-) -> Ingested:
-    started = time.monotonic()
-    done = Ingested(batch, captions.num_rows, 0)
-    slices = _slices(batch, captions)
-    digests = [input_digest(one.rename_columns({"source_sha256": "image_sha256"}), CAPTION) for one in slices]
-    parts: dict[int, tuple[list[str], pa.Table]] = {} if force else _taken_over(plan.root, batch, digests)
-    if parts:
-        report(f"{batch}: {len(parts)} of {len(slices)} slices were downloaded by a run that was killed")
-    for part in _run(plan, [one for number, one in enumerate(slices) if number not in parts]):
-        number, fragments, rejects = part["slice"], json.loads(part["fragments"]), unpacked(part["rejects"])
-        for fragment in fragments:
-            announce(plan.root, batch, fragment, digests[number], run_id, part["started"], part["rejects"])
-        parts[number] = fragments, rejects
-        done.downloaded += part["stored"]
-        done.bytes += part["bytes"]
-        done.seconds = time.monotonic() - started
-        seen = sum(slices[number].num_rows for number in parts)
-        report(f"{batch}: {seen}/{done.asked} rows, {seen / done.seconds:.0f} rows/s, {done.bytes / 1e6:.1f} MB")
-    refused = pa.concat_tables(parts[number][1] for number in sorted(parts))
-    done.stored = done.asked - refused.num_rows
-    done.rejected = reasons(refused)
-    _keep_stored(plan.root, batch, refused)
-    # Rejects first: should we die in between, a rerun replaces them; the commit is what makes the batch done.
-    replace_rejects(plan.root, batch, refused)
-    fragments = [fragment for number in sorted(parts) for fragment in parts[number][0]]
-    done.version = replace_batch(plan.root, batch, fragments, {"lance_assets.run": run_id}, held).version
-    done.seconds = time.monotonic() - started
-    return done
+def sliced(rows: pa.Table) -> list[pa.Table]:
+    """The rows of one fragment each."""
+    size = rows_per_fragment(rows.num_rows)
+    return [rows.slice(start, size).combine_chunks() for start in range(0, rows.num_rows, size)]
 
 
-def _slices(batch: str, captions: pa.Table) -> list[pa.Table]:
-    """The captions of one fragment each, with columns that say which."""
-    size = rows_per_fragment(captions.num_rows)
-    tables: list[pa.Table] = []
-    for number, start in enumerate(range(0, captions.num_rows, size)):
-        rows = captions.slice(start, size).combine_chunks()
-        rows = rows.append_column("batch", pa.array([batch] * rows.num_rows))
-        tables.append(rows.append_column("slice", pa.array([number] * rows.num_rows)))
-    return tables
+def _tags(known: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """What makes a request conditional: of the image that is stored, not of a later failure."""
+    known = known or {}
+    return {name: known.get(name) if known.get("reason") is None else None for name in ("etag", "last_modified")}
 
 
-def _taken_over(root: DataRoot, batch: str, digests: Sequence[str]) -> dict[int, tuple[list[str], pa.Table]]:
-    """Slices that a killed run had finished: their fragments and rejects by number. One with a row that may go better
-    now is downloaded again."""
-    found: dict[int, tuple[list[str], pa.Table]] = {}
-    left = unfinished(root, batch)
-    for number, digest in enumerate(digests):
-        fragment, detail = left.get(digest, (None, None))
-        if fragment and detail and not worth_another_try(rejects := unpacked(detail)):
-            found[number] = [fragment], rejects
-    return found
-
-
-def _keep_stored(root: DataRoot, batch: str, refused: pa.Table) -> None:
-    """Raises WouldLoseRows before a re-ingest drops an image that is stored and that its server no longer gives."""
-    stored = set(stored_rows(open_images(root), batch)["id"].to_pylist())
-    lost = [row for row in refused.select(["id", "reason"]).to_pylist() if row["id"] in stored]
-    if lost:
-        why = ", ".join(f"{reason} {count}" for reason, count in Counter(row["reason"] for row in lost).items())
-        raise WouldLoseRows(f"{len(lost)} stored images cannot be had again ({why}); the batch stays as it was")
-
-
-def _run(plan: Plan, slices: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
-    """One Ray Data pipeline over the slices of a batch; parts arrive as they are done."""
-    if slices:
-        pipeline = ray.data.from_arrow(list(slices)).map_batches(
-            partial(write_slice, plan=plan), batch_size=None, batch_format="pyarrow", num_cpus=1
-        )
-        yield from pipeline.iter_rows()
-
-
-def _already(root: DataRoot, batch: str, captions: pa.Table) -> Ingested | None:
-    """The batch as it stands, where every caption row is stored unchanged or rejected."""
-    if not exists(root):
-        return None
-    dataset = open_images(root)
-    stored = stored_rows(dataset, batch).to_pylist()
-    rejects = read_rejects(root, batch)
-    refusals = rejects.select(["id", "image_url"]).to_pylist()
-    refused = {old["id"] for old in refusals}
-    wanted = {row["id"]: row for row in captions.to_pylist()}
-    if not stored and (not refused or worth_another_try(rejects)):
-        return None
-    same = all(
-        (row := wanted.get(old["id"])) is not None
-        and row["image_url"] == old["image_url"]
-        and messages(row["caption"]) == old["messages"]
-        for old in stored
-    )
-    kept = {old["id"] for old in stored}
-    same = same and all(wanted[old["id"]]["image_url"] == old["image_url"] for old in refusals if old["id"] in wanted)
-    if not same or kept & refused or kept | refused != set(wanted):
-        return None
-    counts = reasons(rejects)
-    return Ingested(batch, len(wanted), len(stored), rejected=counts, version=dataset.version, changed=False)
+_write_slice = ray.remote(num_cpus=1, max_retries=2)(write_slice)
+_ask_again = ray.remote(num_cpus=1, max_retries=2)(ask_again)

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import ray
 
 from lance_assets.compute.fragment import ScoreCall, score_fragment, score_locally
 from lance_assets.errors import in_one_line
 from lance_assets.scoring.api import Scorer, State
 from lance_assets.store.columns import column_of, scorer_of, state_of
+from lance_assets.store.duplicates import TYPE, Pair
 from lance_assets.store.files import DataRoot
 from lance_assets.store.intents import Part
 from lance_assets.store.labelling import Job, Outcome, RunJobs, label_batch
@@ -29,7 +31,7 @@ Report = Callable[[str], None]
 @dataclass
 class Labelled:
     """What became of one column of one batch. `calls` = rows scored now, `planned` = rows that were stale (the rest had
-    been scored by a run that was killed); `states` = counts of the rows scored now."""
+    been scored by a run that was killed); `states` = counts of the rows scored now; `pairs` = duplicates among them."""
 
     batch: str
     scorer: str
@@ -41,6 +43,7 @@ class Labelled:
     seconds: float = 0.0
     version: int = 0
     failure: str | None = None
+    pairs: list[Pair] = field(default_factory=list)
 
 
 class ScorerBroken(RuntimeError):
@@ -52,7 +55,10 @@ _score_fragment = ray.remote(num_cpus=1, max_retries=2)(score_fragment)
 
 def identity_of(scorer: Scorer) -> Identity:
     """What the column of this scorer claims to be now."""
-    return Identity(column_of(scorer.name), scorer.name, scorer.version, scorer.config_hash(), tuple(scorer.fields))
+    type = TYPE if scorer.across else pa.float32()
+    return Identity(
+        column_of(scorer.name), scorer.name, scorer.version, scorer.config_hash(), tuple(scorer.fields), type
+    )
 
 
 def label(
@@ -71,10 +77,21 @@ def label(
     """
     identities = [identity_of(scorer) for scorer in scorers.values()]
     tasks = on_ray(root, scorers, call)
+
+    def pass_over(batch: str) -> list[Outcome]:
+        return label_batch(root, batch, identities, run_id, tasks, not_broken, force)
+
+    return each_batch(batches, list(scorers), pass_over, report)
+
+
+def each_batch(
+    batches: Sequence[str], scorers: Sequence[str], pass_over: Callable[[str], list[Outcome]], report: Report
+) -> Iterator[Labelled]:
+    """One pass after another, and one result per (batch, scorer). A batch that cannot be planned fails alone."""
     for batch in batches:
         started = time.monotonic()
         try:
-            outcomes = label_batch(root, batch, identities, run_id, tasks, not_broken, force)
+            outcomes = pass_over(batch)
         except Exception as error:  # planning failed; the caller raises at the end and names every batch that failed
             report(f"{batch}: {_said(error)}")
             for name in scorers:

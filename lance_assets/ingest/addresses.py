@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from lance_assets.ingest.outcome import FetchError
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: For translation within one network (RFC 8215).
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 
 
 class Endpoint(NamedTuple):
@@ -29,7 +31,7 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-        if ip.is_site_local:
+        if ip.is_site_local or ip in _LOCAL_NAT64:
             return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved)
 
@@ -51,6 +53,16 @@ class AddressGuard:
         bare = host.lower().strip("[]")
         shown = f"[{bare}]" if ":" in bare else bare
         return not self._allowed.isdisjoint({bare, shown, f"{shown}:{port}"})
+
+    def refuse_literal(self, host: str, port: int) -> None:
+        """For where somebody else resolves names. Raises FetchError blocked_address for an IP address that is not
+        public."""
+        try:
+            public = is_public(host.strip("[]"))
+        except ValueError:
+            return  # a name
+        if not public and not self.allows(host, port):
+            raise FetchError("blocked_address", f"{host} is not a public address")
 
     def resolve(self, host: str, port: int) -> list[Endpoint]:
         """All addresses of a host, in the resolver's order. Raises FetchError: dns; blocked_address when ANY of them

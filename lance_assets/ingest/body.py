@@ -2,74 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
+from email.message import Message
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
 
-from urllib3 import BaseHTTPResponse
-
+from lance_assets.ingest.host_times import LONGEST_S
 from lance_assets.ingest.outcome import FetchError
 
 PIECE = 65_536
-LONGEST_RETRY_AFTER_S = 60.0
+#: An ETag or Last-Modified longer than this is not kept.
+VALIDATOR_CHARS = 256
 
 
-def declared_length(response: BaseHTTPResponse) -> int | None:
+def declared_length(response: HTTPResponse) -> int | None:
     """Bytes that the header promises, or None."""
     value = response.headers.get("Content-Length", "")
     return int(value) if value.isascii() and value.isdigit() else None
 
 
-def refuse_early(response: BaseHTTPResponse, max_bytes: int) -> None:
-    """Raises FetchError encoded_body or too_large for what the header already shows. A compressed body is refused, not
-    unpacked: 60 kB of gzip may hold 60 MB, and we asked for identity."""
+def refuse_encoded(response: HTTPResponse) -> None:
+    """Raises FetchError encoded_body. A compressed body is refused, not unpacked: 60 kB of gzip may hold 60 MB, and we
+    asked for identity."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise FetchError("encoded_body", f"the body is {encoding}-encoded although identity was asked for")
+
+
+def read_capped(response: HTTPResponse, max_bytes: int, expired: Callable[[], bool]) -> bytes:
+    """The whole body, as sent. Raises FetchError encoded_body, too_large (before a byte when the length is declared,
+    else after max_bytes), timeout, incomplete."""
+    refuse_encoded(response)
     length = declared_length(response)
     if length is not None and length > max_bytes:
         raise FetchError("too_large", f"{length} bytes are declared, {max_bytes} allowed")
+    data = read_start(response, max_bytes + 1, expired)
+    if len(data) > max_bytes:
+        raise FetchError("too_large", f"more than {max_bytes} bytes")
+    if length is not None and len(data) != length:
+        raise FetchError("incomplete", f"{len(data)} bytes came, {length} were declared")
+    return data
 
 
-def read_capped(response: BaseHTTPResponse, max_bytes: int, expired: Callable[[], bool]) -> bytes:
-    """The whole body, as sent. Raises FetchError too_large (after max_bytes, whatever was declared), timeout,
-    incomplete."""
+def read_start(response: HTTPResponse, max_bytes: int, expired: Callable[[], bool]) -> bytes:
+    """The body up to max_bytes. Raises FetchError timeout."""
     pieces: list[bytes] = []
-    size = 0
-    while piece := response.read(PIECE, decode_content=False):
+    size, length = 0, declared_length(response)
+    while size < max_bytes and size != length and not expired():
+        piece = response.read(min(PIECE, max_bytes - size))
+        if not piece:
+            break
         pieces.append(piece)
         size += len(piece)
-        if size > max_bytes:
-            raise FetchError("too_large", f"more than {max_bytes} bytes")
-        if expired():
-            break
     # A body without a length that the watchdog cut looks like one that ended: so ask the clock, too.
     if expired():
         raise FetchError("timeout", f"the body was not complete in time, {size} bytes came")
-    length = declared_length(response)
-    if length is not None and size != length:
-        raise FetchError("incomplete", f"{size} bytes came, {length} were declared")
-    return b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def drained(response: BaseHTTPResponse) -> bool:
+def drained(response: HTTPResponse) -> bool:
     """Reads an unwanted body when it is declared short, so that the connection can serve again; True if it can."""
-    length = declared_length(response)
+    length = 0 if response.status in (204, 304) else declared_length(response)
     if length is None or length > PIECE:
         return False
-    return len(response.read(length + 1, decode_content=False)) == length
+    return len(response.read(length + 1)) == length
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds (0 to 60) that Retry-After asks for, as a number or as an HTTP date; None without or with nonsense."""
+def validator(value: str | None) -> str | None:
+    """An ETag or Last-Modified that can be sent back as it is; None for one that is too long or not plain text."""
+    if value and len(value) <= VALIDATOR_CHARS and value.isascii() and value.isprintable():
+        return value
+    return None
+
+
+def retry_after(headers: Message) -> float | None:
+    """Seconds (0 to a day) that Retry-After asks for, as a number or as an HTTP date; None without or with nonsense."""
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
     if value.isascii() and value.isdigit():
-        return min(float(value), LONGEST_RETRY_AFTER_S)
+        return min(float(value), LONGEST_S) if len(value) < 20 else LONGEST_S
     try:
         when = parsedate_to_datetime(value)
     except ValueError:
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return min(max(0.0, (when - datetime.now(UTC)).total_seconds()), LONGEST_RETRY_AFTER_S)
+    return min(max(0.0, (when - datetime.now(UTC)).total_seconds()), LONGEST_S)

@@ -11,7 +11,7 @@ from typing import Any
 DEFAULT_CAPTION = "An image."
 
 #: literal_eval needs many times the memory of its input; real segment captions are a few thousand characters.
-MAX_DICT_CHARS = 200_000
+MAX_LITERAL_CHARS = 200_000
 
 _KEY = "global_caption"
 
@@ -22,7 +22,7 @@ def parse_caption(value: Any) -> str | None:
     Layouts: a plain string (`global_caption`); `cap_seg` as a dict, as a JSON string, or as a Python dict written as a
     string, of which the entry "global_caption" counts. A string in braces that is no dict stays a plain caption, unless
     it mentions "global_caption": then it is a broken `cap_seg`, and its source text must not become a training target,
-    so None. Anything else (numbers, lists, NaN) is None. Half surrogates become U+FFFD, since Arrow text is UTF-8.
+    so None. Anything else (numbers, lists, NaN) is None.
     """
     if isinstance(value, Mapping):
         value = value.get(_KEY)
@@ -32,25 +32,31 @@ def parse_caption(value: Any) -> str | None:
     text = value.strip()
     if not (text.startswith("{") and text.endswith("}")):
         return _clean(text)
-    parsed = _parse_dict(text)
-    if parsed is not None:
+    parsed = parse_literal(text)
+    if isinstance(parsed, dict):
         return parse_caption(parsed)
     return None if _KEY in text else _clean(text)
 
 
-def _clean(text: str) -> str | None:
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").strip() or None
+def unicode_text(text: str) -> str:
+    """The same text, half surrogates as U+FFFD: Arrow text is UTF-8."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _parse_dict(text: str) -> dict[Any, Any] | None:
-    """JSON first, then Python's literal syntax, which can only build plain values; None for neither."""
-    if len(text) > MAX_DICT_CHARS:
-        return None
+def parse_literal(text: str) -> Any:
+    """The dict or list that a text writes out as JSON or as Python's literal syntax, which can only build plain values;
+    None for neither."""
     for parse in (json.loads, ast.literal_eval):
+        if parse is ast.literal_eval and len(text) > MAX_LITERAL_CHARS:
+            break
         try:
             parsed = parse(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-        if isinstance(parsed, dict):
+        if isinstance(parsed, dict | list):
             return parsed
     return None
+
+
+def _clean(text: str) -> str | None:
+    return unicode_text(text).strip() or None

@@ -1,25 +1,32 @@
-"""Pooled HTTP connections that connect only to checked addresses."""
+"""HTTP connections that go only to checked addresses, kept for the next request."""
 
 from __future__ import annotations
 
 import socket
+import ssl
+import threading
 import time
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPResponse
 
-from urllib3 import HTTPConnectionPool, HTTPResponse, PoolManager, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.wait import wait_for_read
 
 from lance_assets import __version__
 from lance_assets.ingest.addresses import AddressGuard
 from lance_assets.ingest.limits import Limits
+from lance_assets.ingest.optout import AGENT
 from lance_assets.ingest.outcome import FetchError
+from lance_assets.ingest.urls import PORTS, Place
 from lance_assets.ingest.watchdog import Watchdog
 
 HEADERS = {
-    "User-Agent": f"lance-assets/{__version__} (image data set builder)",
+    "User-Agent": f"{AGENT}/{__version__} (image data set builder)",
     "Accept": "image/*",
     "Accept-Encoding": "identity",
 }
+#: Origins whose idle connections are kept.
+ORIGINS = 128
 
 
 def open_socket(guard: AddressGuard, host: str, port: int, timeout_s: float) -> socket.socket:
@@ -40,53 +47,97 @@ def open_socket(guard: AddressGuard, host: str, port: int, timeout_s: float) -> 
     raise FetchError(reason, f"no connection to {host}:{port}: {problem}") from problem
 
 
-def connection_classes(guard: AddressGuard, watchdog: Watchdog, connect_s: float) -> dict[str, Any]:
-    """By scheme: urllib3's own connections with two changes: the socket goes to a checked address (Host header and TLS
-    name stay those of the URL), and the watchdog knows the socket from the moment the answer is awaited."""
-
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return _tuned(open_socket(guard, self._dns_host, self.port, connect_s), self.socket_options)
-
-        def getresponse(self) -> HTTPResponse:
-            watchdog.watch(self.sock)
-            return super().getresponse()
-
-    class Tls(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return _tuned(open_socket(guard, self._dns_host, self.port, connect_s), self.socket_options)
-
-        def getresponse(self) -> HTTPResponse:
-            watchdog.watch(self.sock)
-            return super().getresponse()
-
-    return {"http": Plain, "https": Tls}
-
-
-def _tuned(sock: socket.socket, options: Any) -> socket.socket:
-    for option in options or ():
-        sock.setsockopt(*option)
-    return sock
-
-
-class GuardedPools(PoolManager):
-    """A pool of connections per host, at most `limits.per_host` each. Proxies of the environment are not used: through
-    a proxy nobody could say which address is reached."""
+class Connections:
+    """Asks over new or idle connections; how many there may be at a time is not decided here. The proxies of the
+    environment are not used: through a proxy nobody could say which address is reached."""
 
     def __init__(self, limits: Limits, guard: AddressGuard, watchdog: Watchdog) -> None:
-        super().__init__(
-            num_pools=64,
-            headers=HEADERS,
-            maxsize=limits.per_host,
-            block=True,
-            retries=False,
-            timeout=Timeout(connect=limits.connect_s, read=limits.read_s),
-        )
-        self._classes = connection_classes(guard, watchdog, limits.connect_s)
+        self.limits, self.guard, self.watchdog = limits, guard, watchdog
+        self._idle: OrderedDict[str, list[HTTPConnection]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._tls: ssl.SSLContext | None = None
 
-    def _new_pool(
-        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
-    ) -> HTTPConnectionPool:
-        pool = super()._new_pool(scheme, host, port, request_context)
-        pool.ConnectionCls = self._classes[scheme]
-        return pool
+    def ask(self, place: Place, headers: Mapping[str, str]) -> tuple[HTTPConnection, HTTPResponse]:
+        """The answer to a GET, its body unread, and its connection. Raises FetchError (see open_socket), OSError,
+        HTTPException."""
+        connection = self._reused(place.origin) or self._new(place)
+        try:
+            self.watchdog.watch(connection.sock)
+            connection.request("GET", self._target(place), headers={**HEADERS, **headers})
+            return connection, connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
+
+    def give_back(self, place: Place, connection: HTTPConnection, answer: HTTPResponse, reusable: bool) -> None:
+        """`reusable`: the whole answer was read; never again is a connection used that has an unread body."""
+        if not reusable or answer.will_close or not answer.isclosed():
+            answer.close()
+            connection.close()
+            return
+        dropped: list[HTTPConnection] = []
+        with self._lock:
+            idle = self._idle.setdefault(place.origin, [])
+            idle.append(connection)
+            self._idle.move_to_end(place.origin)
+            if len(idle) > self.limits.per_host:
+                dropped.append(idle.pop(0))
+            if len(self._idle) > ORIGINS:
+                dropped += self._idle.popitem(last=False)[1]
+        for old in dropped:
+            old.close()
+
+    def clear(self) -> None:
+        """Drops the idle connections."""
+        with self._lock:
+            dropped = [connection for idle in self._idle.values() for connection in idle]
+            self._idle.clear()
+        for connection in dropped:
+            connection.close()
+
+    def _reused(self, origin: str) -> HTTPConnection | None:
+        while True:
+            with self._lock:
+                idle = self._idle.get(origin)
+                if not idle:
+                    return None
+                connection = idle.pop()
+            # What can be read now is no answer to a question of ours: an end of stream, most of the time.
+            if connection.sock is not None and not wait_for_read(connection.sock, timeout=0):
+                return connection
+            connection.close()
+
+    def _new(self, place: Place) -> HTTPConnection:
+        connection = HTTPConnection(place.host.strip("[]"), place.port, timeout=self.limits.read_s)
+        connection.default_port = PORTS[place.scheme]  # which the Host header does not repeat
+        connection.sock = self._dialled(place)
+        return connection
+
+    def _dialled(self, place: Place) -> socket.socket:
+        """A socket to the host of the URL, for https with TLS to the name in the URL."""
+        sock = open_socket(self.guard, place.host, place.port, self.limits.connect_s)
+        return self._tuned(sock, place)
+
+    def _tuned(self, sock: socket.socket, place: Place) -> socket.socket:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(self.limits.read_s)
+            if place.scheme == "https":
+                name = place.host.strip("[]")
+                sock = self._context().wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+                self.watchdog.watch(sock)
+                sock.do_handshake()
+            return sock
+        except BaseException:
+            sock.close()
+            raise
+
+    def _context(self) -> ssl.SSLContext:
+        with self._lock:
+            if self._tls is None:
+                self._tls = ssl.create_default_context()
+                self._tls.set_alpn_protocols(["http/1.1"])
+            return self._tls
+
+    def _target(self, place: Place) -> str:
+        return place.target

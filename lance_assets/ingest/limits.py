@@ -9,6 +9,9 @@ from lance_assets.errors import BadInput
 #: The only decoders that bytes from the web ever reach: Pillow's exotic parsers have a history of holes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
+#: More at a time would be an attack; and slots are numbered.
+MOST_PER_HOST = 1000
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -26,7 +29,17 @@ class Limits:
     attempts: int = 4
     max_redirects: int = 3
     per_host: int = 8
-    """Connections to one host at a time."""
+    """Requests to one host at a time, from all processes of this machine that share a folder."""
+    host_delay_s: float = 0.0
+    """Between the starts of two requests to one host; a Crawl-delay of its robots.txt may be longer."""
+    robots: bool = True
+    """Obey robots.txt."""
+    opt_out_headers: bool = True
+    """Obey X-Robots-Tag."""
+    strip_location: bool = False
+    """Take GPS data out of the image files; pixels stay as they are."""
+    proxies: bool = False
+    """Use the proxies of the environment. They, not we, resolve names then, so the public-address rule is void."""
     formats: tuple[str, ...] = FORMATS
     allow_hosts: frozenset[str] = frozenset()
     """"host" or "host:port", exactly as in the URL: exempt from the public-address rule (own mirrors, tests)."""
@@ -36,9 +49,11 @@ class Limits:
         object.__setattr__(self, "allow_hosts", frozenset(host.strip().lower() for host in self.allow_hosts))
         for field in fields(self):
             value = getattr(self, field.name)
-            floor = 0 if field.name == "max_redirects" else 1 if isinstance(value, int) else 0.001
-            if isinstance(value, int | float) and value < floor:
+            floor = 0 if field.name in ("max_redirects", "host_delay_s") else 1 if isinstance(value, int) else 0.001
+            if isinstance(value, int | float) and not isinstance(value, bool) and value < floor:
                 raise BadInput(f"limits.{field.name} is {value}, but must be at least {floor}")
+        if self.per_host > MOST_PER_HOST:
+            raise BadInput(f"limits.per_host is {self.per_host}, but must be at most {MOST_PER_HOST}")
         unknown = sorted(set(self.formats) - set(FORMATS))
         if unknown or not self.formats:
             raise BadInput(f"limits.formats names {unknown or 'nothing'}; possible are {', '.join(FORMATS)}")

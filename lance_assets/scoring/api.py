@@ -49,6 +49,8 @@ class Scorer(ABC):
     unit: ClassVar[str] = "0..100, higher is better"
     served: ClassVar[bool] = False
     """True: a model that is loaded once and shared (Ray Serve), not run inside the fused pass."""
+    across: ClassVar[bool] = False
+    """True: what a row gets depends on the other rows of the table, so it takes a pass of its own."""
     Config: ClassVar[type[ScorerConfig]] = ScorerConfig
 
     def __init__(self, config: ScorerConfig | None = None) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lance_assets.errors import BadInput
 from lance_assets.scoring.api import FIELDS, Scorer
 
-BUILT_IN = ("sharpness", "exposure", "caption_quality", "alignment")
+BUILT_IN = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
 """The built-in scorers, in their default order; each lives in the module of its name."""
 
 _known: dict[str, type[Scorer]] = {}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lance_assets.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -18,24 +21,28 @@ class SourceFile:
     rows: int
 
 
-@dataclass(frozen=True)
-class RawRow:
+class RawRow(NamedTuple):
     """One row as it came: nothing parsed, nothing judged.
 
-    `image` is the value of the image column (usually a URL; some sets hold a dict), `caption` that of the caption
-    column (a string, a dict, or a dict written as a string). A row that could not be read has `problem` set (a
-    sentence) and both values None.
+    `image` is the value of the image column (usually a URL or a path; some sets hold a dict; a list only where there
+    are several), `caption` that of the caption column (a string, a dict, or a dict written as a string). A row that
+    could not be read has `problem` set (a sentence) and no values. `messages` is the row's conversation, where it has
+    one, `licence` what it says about its rights. `embedded` = the picture's bytes lie in the file itself:
+    Source.images gives them, they never travel in here.
     """
 
     row: int
     image: Any = None
     caption: Any = None
     problem: str | None = None
+    messages: Any = None
+    licence: str | None = None
+    embedded: bool = False
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold the image URL and the caption; None = found by default name."""
+    """Which columns hold the image and the caption (or the conversation); None = found by default name."""
 
     url: str | None = None
     caption: str | None = None
@@ -57,6 +64,26 @@ class Source(ABC):
     @abstractmethod
     def read(self, file: SourceFile, first: int, end: int) -> Iterator[RawRow]:
         """Rows [first, end) of one file, in order, exactly end - first of them. Raises BadInput."""
+
+    def listing(self) -> dict[str, str]:
+        """sha256 (hex) of every file that there is now, by path. Raises BadInput."""
+        return {file.path: file.sha256 for file in self.files()}
+
+    def file(self, path: str) -> SourceFile:
+        """One file as it is now. Raises BadInput where there is none."""
+        found = next((file for file in self.files() if file.path == path), None)
+        if found is None:
+            raise BadInput(f"source {self.id} has no file {path} any more")
+        return found
+
+    def images(self, file: SourceFile, rows: Sequence[int]) -> Iterator[bytes | None]:
+        """The pictures that lie inside the file itself, encoded, for ascending row numbers; None for a row without.
+        Raises BadInput."""
+        return iter([None] * len(rows))
+
+    def image_roots(self) -> tuple[Path, ...]:
+        """Folders that relative paths of images are looked up in."""
+        return ()
 
     def own_hosts(self) -> frozenset[str]:
         """host:port of servers that the source itself runs: exempt from the public-address rule."""

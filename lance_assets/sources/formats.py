@@ -4,42 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
-from typing import IO, Any
+from pathlib import Path, PurePosixPath
+from typing import IO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from lance_assets.errors import BadInput
 from lance_assets.sources.base import Columns
-from lance_assets.sources.columns import CAPTION_NAMES, URL_NAMES
-
-Cells = dict[str, Any]
+from lance_assets.sources.json_array import JsonArray
+from lance_assets.sources.row_format import Cells, RowFormat
+from lance_assets.sources.tables import Arrow, Parquet
 
 #: A longer line is no row but an accident (a dump without line breaks): it is skipped, not loaded.
 MAX_LINE = 16_000_000
 
 _BOM = b"\xef\xbb\xbf"
-
-
-class RowFormat(ABC):
-    """How one kind of file holds rows."""
-
-    @abstractmethod
-    def rows(self, path: Path, first: int, columns: Columns) -> Iterator[Cells | str]:
-        """Rows from number `first` on: the cells by column name, or a sentence about what is wrong with the row."""
-
-    def survey(self, path: Path) -> tuple[int, set[str]]:
-        """(number of rows, names of all columns in readable rows; empty when no row is readable)."""
-        count, names = 0, set[str]()
-        for cells in self.rows(path, 0, Columns()):
-            count += 1
-            if not isinstance(cells, str):
-                names.update(cells)
-        return count, names
 
 
 class Jsonl(RowFormat):
@@ -60,13 +38,15 @@ class Csv(RowFormat):
     def _records(self, path: Path) -> Iterator[Cells | str]:
         # surrogateescape lets a row with broken bytes through to the check below, alone
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            reader = csv.reader(iter(lambda: stream.readline(MAX_LINE), ""))
+            csv.field_size_limit(MAX_LINE)  # dense captions pass the 131,072 characters that csv takes by default
+            lines = _CsvLines(stream)
+            reader = csv.reader(lines)
             header: list[str] | None = None
             while True:
                 try:
                     record = next(reader, None)
                 except csv.Error as error:
-                    yield f"line {reader.line_num} of {path.name} is not valid CSV: {error}"
+                    yield f"line {lines.number} of {path.name} is not valid CSV: {error}"
                     continue
                 if record is None:
                     return
@@ -75,7 +55,7 @@ class Csv(RowFormat):
                 if header is None:
                     header = record
                     continue
-                where = f"line {reader.line_num} of {path.name}"
+                where = f"line {lines.number} of {path.name}"
                 if len(record) != len(header):
                     yield f"{where} has {len(record)} fields, but the header has {len(header)}"
                 elif not _is_utf8("".join(record)):
@@ -84,28 +64,39 @@ class Csv(RowFormat):
                     yield {name: cell or None for name, cell in zip(header, record, strict=True)}
 
 
-class Parquet(RowFormat):
-    """Read by row group, only the columns that may hold image or caption; binary parts of a struct are left out."""
+class _CsvLines:
+    """The lines of a text; one that is too long is skipped and an error in its place."""
 
-    def survey(self, path: Path) -> tuple[int, set[str]]:
-        with _parquet(path) as file:
-            return file.metadata.num_rows, set(file.schema_arrow.names)
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream, self.number = stream, 0
 
-    def rows(self, path: Path, first: int, columns: Columns) -> Iterator[Cells | str]:
-        with _parquet(path) as file:
-            groups, skip = _groups_from(file, first)
-            row = first - skip
-            try:
-                for batch in file.iter_batches(128, groups, _wanted(file.schema_arrow, columns)):
-                    for index in range(batch.num_rows):
-                        if row >= first:
-                            yield _cells(batch, index, f"row {row} of {path.name}")
-                        row += 1
-            except (pa.ArrowException, OSError) as error:
-                raise BadInput(f"{path} cannot be read at row {row}: {error}") from error
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if not (line := self._stream.readline(MAX_LINE)):
+            raise StopIteration
+        self.number += 1
+        if len(line) == MAX_LINE and not line.endswith("\n"):
+            while (rest := self._stream.readline(MAX_LINE)) and not rest.endswith("\n"):
+                continue
+            raise csv.Error(f"it is longer than {MAX_LINE} characters")
+        return line
 
 
-FORMATS: dict[str, RowFormat] = {".jsonl": Jsonl(), ".csv": Csv(), ".parquet": Parquet()}
+#: By suffix, in lower case.
+FORMATS: dict[str, RowFormat] = {
+    ".arrow": Arrow(),
+    ".csv": Csv(),
+    ".json": JsonArray(),
+    ".jsonl": Jsonl(),
+    ".parquet": Parquet(),
+}
+
+
+def form_of(name: str) -> RowFormat | None:
+    """The format that a file's name promises; None = not a file of rows."""
+    return FORMATS.get(PurePosixPath(name).suffix.lower())
 
 
 def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
@@ -139,46 +130,3 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _parquet(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
-            raise
-        raise BadInput(f"{path} is not a parquet file: {error}") from error
-
-
-def _groups_from(file: pq.ParquetFile, first: int) -> tuple[list[int], int]:
-    """(row groups that hold row `first` and later ones, rows of the first of them to skip)."""
-    count = file.metadata.num_row_groups
-    for group in range(count):
-        size = file.metadata.row_group(group).num_rows
-        if first < size:
-            return list(range(group, count)), first
-        first -= size
-    return [], first
-
-
-def _wanted(schema: pa.Schema, columns: Columns) -> list[str]:
-    names = (columns.url,) if columns.url is not None else URL_NAMES
-    names += (columns.caption,) if columns.caption is not None else CAPTION_NAMES
-    wanted: list[str] = []
-    for field in schema:
-        if field.name in names and pa.types.is_struct(field.type):
-            wanted += [f"{field.name}.{part.name}" for part in field.type.fields if not _is_binary(part.type)]
-        elif field.name in names:
-            wanted.append(field.name)
-    return wanted
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-
-
-def _cells(batch: pa.RecordBatch, index: int, where: str) -> Cells | str:
-    try:
-        return {name: column[index].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)}
-    except (ValueError, OverflowError) as error:  # bytes that are no UTF-8 in a text column, a date beyond Python's
-        return f"{where} cannot be read: {error}"

@@ -1,111 +1,116 @@
 """The one process that imports the ModelScope SDK: python -m lance_assets.sources.modelscope_child
 
-The SDK reads its endpoint when it is imported and patches `datasets`, so it gets a process of its own. Requests come as
-JSON lines on stdin ({"do": "list" | "load", ...}), each is answered by one JSON line on stdout: {"ok": ...}, or
-{"error": kind, "message": ...} with kind one of missing, network, digest, dependency, failed. It ends with its stdin.
+The SDK reads its endpoint when it is imported, patches `datasets` and keeps listings in memory, so it gets a process of
+its own. Requests come as JSON lines on stdin ({"do": "list" | "download" | "load", ...}), each is answered by one JSON
+line on stdout: {"ok": ...}, or {"error": kind, "message": ...} with kind one of missing, network, digest, dependency,
+failed; {"alive": ...} lines may come before. It ends with its stdin, also in the middle of a download.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import queue
 import sys
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
-BATCH_ROWS = 1000
+from lance_assets.sources.modelscope_failures import DigestMismatch, digest, kind_of
+
+PAGE = 500
+"""Entries of a listing per request: what the hub itself serves at most."""
+Say = Callable[[dict[str, Any]], None]
 
 
-class DigestMismatch(Exception):
-    """What was downloaded is not what the hub's listing announced."""
+def list_files(say: Say, repo: str, revision: str) -> list[dict[str, Any]]:
+    """The hub's entries of a data set repository as they are; one request per PAGE of them.
+
+    HubApi.list_repo_files would take a page that failed with HTTP 200 for the end of the list, and drops the commits.
+    """
+    from modelscope_hub.errors import NetworkError
+
+    found: dict[str, dict[str, Any]] = {}
+    for number, entries, error in hub().legacy.iter_dataset_file_pages(repo, revision, page_size=PAGE):
+        if error is not None:
+            raise error
+        page = {str(entry.get("Path")): entry for entry in entries}
+        if page.keys() & found.keys():  # also a hub that serves one page for ever
+            raise NetworkError(f"the list of files changed while it was read (page {number})")
+        found.update(page)
+        say({"alive": len(found)})
+    return list(found.values())
 
 
-def list_files(repo: str, revision: str) -> list[dict[str, Any]]:
-    """path, sha256 (hex) and size in bytes of every file of a data set repository; one request per 500 files or so."""
+def download(say: Say, repo: str, revision: str, path: str, sha256: str, size: int, folder: str) -> str:
+    """Downloads one file to `folder`/`path`, going on where an earlier attempt ended; where it lies now.
+
+    The SDK retries, resumes by Range, and checks size and digest; the digest is checked again here.
+    """
+    file = hub().download_file(
+        repo, "dataset", path, revision=revision, local_dir=folder, expected_sha256=sha256, file_size=size or None
+    )
+    if digest(file) != sha256:
+        file.unlink()
+        raise DigestMismatch(f"{path} does not have the listed sha256 {sha256[:12]}...")
+    return str(file)
+
+
+def load(say: Say, **request: Any) -> int:
+    """See modelscope_load.load, which takes seconds to import."""
+    from lance_assets.sources.modelscope_load import load
+
+    return load(**request)
+
+
+def hub() -> Any:
+    """The SDK's client; one a request, so that nothing is remembered between two."""
     from modelscope_hub import HubApi
 
-    api = HubApi(endpoint=os.environ.get("MODELSCOPE_ENDPOINT"))
-    files = api.list_repo_files(repo, "dataset", revision=revision)
-    return [{"path": f.path, "sha256": f.sha256 or "", "size": f.size} for f in files if f.type != "tree"]
+    return HubApi(endpoint=os.environ.get("MODELSCOPE_ENDPOINT"))
 
 
-def load_shard(repo: str, revision: str, split: str, path: str, sha256: str, work: str, out: str) -> int:
-    """Loads one file through MsDataset.load into `work`, checks its digest, and writes its rows to `out`; their number.
-
-    Columns of images stay as they are stored ({bytes, path}): nothing is decoded.
-    """
-    from modelscope import MsDataset
-
-    try:
-        loaded: Any = MsDataset.load(repo, split=split, data_files={split: [path]}, version=revision, cache_dir=work)
-    except Exception:
-        check_download(Path(work), path, sha256)  # a damaged file fails to parse: say rather that it is damaged
-        raise
-    check_download(Path(work), path, sha256)
-    dataset = loaded.to_hf_dataset() if hasattr(loaded, "to_hf_dataset") else loaded
-    write_rows(dataset, Path(out))
-    return len(dataset)
-
-
-def check_download(work: Path, path: str, sha256: str) -> None:
-    """Raises DigestMismatch unless one of the files downloaded under `work` is the listed one; none there is fine."""
-    found = [p for p in (work / "downloads").glob("*") if p.is_file() and p.suffix not in (".json", ".lock")]
-    if found and sha256 not in [digest(p) for p in found]:
-        raise DigestMismatch(f"{path} does not have the listed sha256 {sha256[:12]}...")
-
-
-def digest(path: Path) -> str:
-    """sha256 (hex) of a file of any size."""
-    with path.open("rb") as body:
-        return hashlib.file_digest(body, "sha256").hexdigest()
-
-
-def write_rows(dataset: Any, out: Path) -> None:
-    """The rows as they are stored, a batch at a time, to a parquet file that appears at once."""
-    import pyarrow.parquet as pq
-
-    tmp = out.with_name(f"{out.name}.{os.getpid()}.tmp")
-    schema = dataset.features.arrow_schema.remove_metadata()
-    with pq.ParquetWriter(tmp, schema) as writer:
-        for batch in dataset.with_format("arrow").iter(batch_size=BATCH_ROWS):
-            writer.write_table(batch.replace_schema_metadata(None).cast(schema))
-    tmp.replace(out)
-
-
-def kind_of(error: Exception) -> str:
-    """Which of the kinds of failure an exception of the SDK is."""
-    from modelscope_hub.errors import NetworkError, NotExistError
-
-    if isinstance(error, DigestMismatch):
-        return "digest"
-    if isinstance(error, NotExistError):
-        return "missing"
-    if isinstance(error, (NetworkError, ConnectionError, TimeoutError)):
-        return "network"
-    # the SDK wraps a failing import of one of its parts in a RuntimeError
-    if isinstance(error, ImportError) or isinstance(error.__cause__, ImportError):
-        return "dependency"
-    return "failed"
-
-
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     """The reply to one request; every failure is told, none ends the process."""
-    do = {"list": list_files, "load": load_shard}[request.pop("do")]
+    do = {"list": list_files, "download": download, "load": load}[request.pop("do")]
     try:
-        return {"ok": do(**request)}
+        return {"ok": do(say, **request)}
     except Exception as error:
         cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
-        return {"error": kind_of(error), "message": f"{type(cause).__name__}: {cause}"}
+        return {"error": kind_of(error), "message": without_token(f"{type(cause).__name__}: {cause}")}
+
+
+def without_token(message: str) -> str:
+    """A hub may repeat what it was sent; the token must not get into our logs."""
+    token = os.environ.get("MODELSCOPE_API_TOKEN")
+    return message.replace(token, "***") if token else message
+
+
+def requests_until_the_end() -> Iterator[dict[str, Any]]:
+    """One request after the other; the process ends with stdin, whatever it is doing then."""
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield json.loads(lines.get())
 
 
 def main() -> None:
     """Answers until stdin ends. The SDK prints to stdout: that is sent to stderr, so that replies stay alone."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as replies:
         os.dup2(2, 1)
-        for line in sys.stdin:
-            replies.write(json.dumps(answer(json.loads(line))) + "\n")
+
+        def say(reply: dict[str, Any]) -> None:
+            replies.write(json.dumps(reply) + "\n")
             replies.flush()
+
+        for request in requests_until_the_end():
+            say(answer(request, say))
 
 
 if __name__ == "__main__":

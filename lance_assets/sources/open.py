@@ -29,11 +29,11 @@ def open_source(
 
         return DemoSource(id, demo_dir, rows or 600, seed, cache_dir, columns)
     if spec.startswith("files:"):
-        return FilesSource(id, spec.removeprefix("files:"), columns)
+        return FilesSource(id, spec.removeprefix("files:"), columns, cache_dir)
     if match := MODELSCOPE.match(spec):
         from lance_assets.sources.modelscope import ModelScopeSource
 
         return ModelScopeSource(id, match["repo"], match["revision"], cache_dir, columns)
     raise BadInput(
-        f"source {spec!r}: expected demo, modelscope:<owner/name>[@revision] or files:<file, folder or glob>"
+        f"source {spec!r}: expected demo, modelscope:<owner/name>[@revision] or files:<file, folder, glob or s3://...>"
     )

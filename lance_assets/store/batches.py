@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import lance
@@ -22,7 +22,7 @@ from lance_assets.store.carry import carried, rows_of
 from lance_assets.store.claims import Held
 from lance_assets.store.columns import Superseded
 from lance_assets.store.files import DataRoot
-from lance_assets.store.fragments import fragment_at, image_file
+from lance_assets.store.fragments import FragmentGone, fragment_at, image_file
 from lance_assets.store.ledger import IMAGE, Intent
 from lance_assets.store.objects import reachable, typed
 from lance_assets.store.schema import IMAGES
@@ -30,6 +30,9 @@ from lance_assets.store.table import batch_fragments, commit, of_batch, open_ima
 
 #: Transaction property that names the run which wrote a version.
 RUN = "lance_assets.run"
+
+
+ROW_ADDRESS = "_rowaddr"
 
 
 class MixedFragment(RuntimeError):
@@ -69,6 +72,11 @@ def _check_images(rows: pa.RecordBatch) -> None:
 def _fragment(dataset: lance.LanceDataset, name: str, rows: int) -> str:
     """A fragment as JSON, to be given its number by the commit."""
     return json.dumps(FragmentMetadata(id=0, files=[DataFile.create(dataset, name)], physical_rows=rows).to_json())
+
+
+def fragment_file(fragment: str) -> str:
+    """Name of the image file of a fragment as `write_fragment` gives it, without its ending."""
+    return str(FragmentMetadata.from_json(fragment).files[0].path).removesuffix(".lance")
 
 
 @typed
@@ -115,12 +123,19 @@ def unfinished(root: DataRoot, batch: str) -> dict[str, tuple[str, str | None]]:
 
 @typed
 def replace_batch(
-    root: DataRoot, batch: str, fragments: Sequence[str], properties: dict[str, str], held: Held | None = None
+    root: DataRoot,
+    batch: str,
+    fragments: Sequence[str],
+    properties: dict[str, str],
+    held: Held | None = None,
+    keep: Collection[int] = (),
 ) -> lance.LanceDataset:
     """Publishes a batch in one commit: an append the first time, later a replacement of what changed.
 
-    The caller holds the claim of the batch. Nothing is committed where nothing changed. Raises MixedFragment, GaveUp,
-    LostClaim, and Superseded where another writer stored the same new batch first (then ours is taken back).
+    Besides `fragments` the batch will consist of those numbers of the table that `keep` names. The caller holds the
+    claim of the batch. Nothing is committed where nothing changed. Raises MixedFragment, GaveUp, LostClaim,
+    FragmentGone where one to keep is no longer there, and Superseded where another writer stored the same new batch
+    first (then ours is taken back).
     """
     new = [FragmentMetadata.from_json(fragment) for fragment in fragments]
     ours: list[FragmentMetadata] = []
@@ -130,7 +145,10 @@ def replace_batch(
         nonlocal ours, kept
         old = batch_fragments(dataset, batch)
         _check_unmixed(dataset, batch, old)
-        kept, ours = _unchanged(dataset, old, new)
+        if lost := set(keep) - set(old):
+            raise FragmentGone(f"fragments {sorted(lost)} of batch {batch} were replaced while its rows were loaded")
+        same, ours = _unchanged(dataset, [number for number in old if number not in keep], new)
+        kept = [*keep, *same]
         gone = [number for number in old if number not in kept]
         if gone and ours:
             ours, intents = carried(root, dataset, batch, gone, ours)
@@ -208,6 +226,7 @@ def _check_alone(
     raise Superseded(f"batch {batch} was stored by another writer at the same time: its rows stay, ours went")
 
 
-def stored_rows(dataset: lance.LanceDataset, batch: str) -> pa.Table:
-    """Columns id, image_url, messages of a batch: what tells whether its captions changed."""
-    return dataset.to_table(columns=["id", "image_url", "messages"], filter=of_batch(batch))
+def stored_rows(dataset: lance.LanceDataset, batch: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of a batch (no image), `_rowaddr` among them: what tells whether its captions changed."""
+    names = [name for name in columns if name != ROW_ADDRESS]
+    return dataset.scanner(columns=names, filter=of_batch(batch), with_row_address=True).to_table()

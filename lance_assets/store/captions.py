@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,8 +14,10 @@ from lance_assets.errors import BadInput
 from lance_assets.store.files import DataRoot, names, opened, read, write
 from lance_assets.store.schema import CAPTIONS
 
-#: Key of the parquet's own metadata: the file of the source that the batch was read from.
-SOURCE_PATH = b"lance_assets.source_path"
+#: Keys of the parquet's own metadata: the file of the source that the batch was read from, that file's digest and that
+#: of its rows (sources.digest); and whether its captions changed since its images were stored.
+SOURCE_PATH, SOURCE_SHA256 = b"lance_assets.source_path", b"lance_assets.source_sha256"
+ROWS_SHA256, UNSETTLED = b"lance_assets.rows_sha256", b"lance_assets.unsettled"
 
 #: The shape of a batch key, as partitions.py defines it: any other file in the folder is not ours.
 FILE = re.compile(r"([a-z0-9][a-z0-9_]*-[0-9a-f]{8}-[0-9]+-[0-9]+)\.parquet")
@@ -27,17 +30,29 @@ def captions_name(batch: str) -> str:
     return f"captions/{batch}.parquet"
 
 
-def write_captions(root: DataRoot, batch: str, table: pa.Table) -> None:
-    """Writes one batch in one step. The same rows give the same bytes."""
+class Footer(NamedTuple):
+    """What a batch's parquet says of itself: see SOURCE_PATH and the others."""
+
+    path: str
+    sha256: str = ""
+    rows_sha256: str = ""
+    unsettled: bool = False
+
+
+def write_captions(root: DataRoot, batch: str, table: pa.Table, rows_sha256: str = "", unsettled: bool = False) -> None:
+    """Writes one batch in one step. The same rows give the same bytes. `rows_sha256` is the digest of what the source
+    said; `unsettled`: they replace others, of which the images may be stored."""
     sink = io.BytesIO()
-    path = table["source_path"][0].as_py() if table.num_rows else ""
-    schema = CAPTIONS.with_metadata({SOURCE_PATH: path})
+    path, sha256 = (table[name][0].as_py() if table.num_rows else "" for name in ("source_path", "source_sha256"))
+    said = {SOURCE_PATH: path, SOURCE_SHA256: sha256, ROWS_SHA256: rows_sha256}
+    said |= {UNSETTLED: "1"} if unsettled else {}
+    schema = CAPTIONS.with_metadata(said)
     pq.write_table(table.cast(CAPTIONS).replace_schema_metadata(schema.metadata), sink, compression="zstd")
     write(root, captions_name(batch), sink.getvalue())
 
 
 def read_captions(root: DataRoot, batch: str) -> pa.Table:
-    """Raises BadInput when the batch was never materialized."""
+    """Columns that a file was written without are NULL. Raises BadInput when the batch was never materialized."""
     name = captions_name(batch)
     try:
         data = read(root, name)
@@ -45,7 +60,11 @@ def read_captions(root: DataRoot, batch: str) -> pa.Table:
         raise BadInput(
             f"batch {batch} has no captions yet: materialize raw_captions for it first ({root.at(name)})"
         ) from error
-    return pq.read_table(pa.BufferReader(data))
+    table = pq.read_table(pa.BufferReader(data))
+    for number, column in enumerate(CAPTIONS):
+        if column.name not in table.schema.names:
+            table = table.add_column(number, column, pa.nulls(table.num_rows, column.type))
+    return table
 
 
 def catalog(root: DataRoot) -> list[str]:
@@ -53,21 +72,37 @@ def catalog(root: DataRoot) -> list[str]:
     return [match[1] for name in names(root, "captions") if (match := FILE.fullmatch(name))]
 
 
-def source_paths(root: DataRoot) -> dict[str, str]:
-    """The file of the source that each stored batch was read from, by batch key; reads footers only.
+def unsettled(captions: pa.Table) -> bool:
+    """Whether these captions, as read, changed since the images of their batch were stored."""
+    return UNSETTLED in (captions.schema.metadata or {})
 
-    Raises BadInput for a damaged file."""
+
+def rows_sha256(captions: pa.Table) -> str:
+    """Digest of what the source said, of captions as read; empty where they were written without."""
+    return (captions.schema.metadata or {}).get(ROWS_SHA256, b"").decode()
+
+
+def mark_settled(root: DataRoot, batch: str) -> None:
+    """The images of a batch follow its captions."""
+    captions = read_captions(root, batch)
+    if unsettled(captions):
+        write_captions(root, batch, captions, rows_sha256(captions))
+
+
+def footers(root: DataRoot) -> dict[str, Footer]:
+    """What each stored batch says of itself, by batch key; reads no rows. Raises BadInput for a damaged file."""
     keys = catalog(root)
     with ThreadPoolExecutor(THREADS) as pool:
-        return dict(zip(keys, pool.map(lambda key: _source_path(root, key), keys), strict=True))
+        return dict(zip(keys, pool.map(lambda key: _footer(root, key), keys), strict=True))
 
 
-def _source_path(root: DataRoot, batch: str) -> str:
+def _footer(root: DataRoot, batch: str) -> Footer:
     name = captions_name(batch)
     try:
         with opened(root, name) as file:
-            metadata = pq.read_schema(file).metadata or {}
+            said = pq.read_schema(file).metadata or {}
     except pa.ArrowInvalid as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{root.at(name)} is damaged; delete it and materialize raw_captions anew: {reason}") from error
-    return metadata.get(SOURCE_PATH, b"").decode()
+    path, sha256, rows = (said.get(name, b"").decode() for name in (SOURCE_PATH, SOURCE_SHA256, ROWS_SHA256))
+    return Footer(path, sha256, rows, UNSETTLED in said)

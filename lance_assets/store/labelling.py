@@ -62,9 +62,11 @@ def label_batch(
     run_jobs: RunJobs,
     accept: Accept = lambda column, parts: None,
     force: bool = False,
+    recover: bool = True,
 ) -> list[Outcome]:
     """Scores exactly the stale cells of a batch and publishes one commit per column. What fails is in its outcome and
-    stops nothing else. Raises Busy where somebody else works on the batch."""
+    stops nothing else. Without `recover` what a killed pass announced is scored again: for values that depend on what
+    other batches published meanwhile. Raises Busy where somebody else works on the batch."""
     with claim(root, batch) as held:
         ensure_columns(root, {identity.column: identity.type for identity in identities})
         with hold(root, batch, held) as dataset:
@@ -79,7 +81,7 @@ def label_batch(
                 for identity in identities
             }
             by_column = {identity.column: identity for identity in identities}
-            staged = [] if force else recovered(root, dataset, batch, by_column, stale, known)
+            staged = [] if force or not recover else recovered(root, dataset, batch, by_column, stale, known)
             done = {(one.fragment, one.column) for one in staged}
             jobs = _jobs(cell for cell in stale if (cell.fragment, cell.column) not in done)
             for job, result in run_jobs(dataset.version, jobs) if jobs else ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import lance
 import pyarrow as pa
@@ -20,8 +21,9 @@ def read_rejects(root: DataRoot, batch: str | None = None) -> pa.Table:
     return lance.dataset(root.rejects).to_table(filter=None if batch is None else of_batch(batch))
 
 
-def replace_rejects(root: DataRoot, batch: str, rejects: pa.Table) -> None:
-    """Makes `rejects` the rejects of a batch. Attempts add up and the first time stays for ids known before."""
+def replace_rejects(root: DataRoot, batch: str, rejects: pa.Table, settled: Collection[str] = ()) -> None:
+    """Makes `rejects`, and those that are there with an id in `settled`, the rejects of a batch. Attempts add up and
+    the first time stays for ids known before."""
     with claim(root, "rejects.lance"):
         before = {row["id"]: row for row in read_rejects(root, batch).to_pylist()}
         rows = rejects.to_pylist()
@@ -29,6 +31,7 @@ def replace_rejects(root: DataRoot, batch: str, rejects: pa.Table) -> None:
             if old := before.get(row["id"]):
                 row["attempts"] += old["attempts"]
                 row["first_time"] = old["first_time"]
+        rows += [before[id] for id in settled if id in before]
         table = pa.Table.from_pylist(rows, schema=REJECTS)
         if not table_exists(root.rejects):
             lance.write_dataset(table, root.rejects, mode="create", data_storage_version=STORAGE_VERSION)
@@ -48,7 +51,14 @@ def reasons(rejects: pa.Table) -> dict[str, int]:
     return dict(Counter(rejects["reason"].to_pylist()).most_common())
 
 
+def hopeful(rejects: pa.Table) -> set[str]:
+    """Ids of rows that may go better next time: they failed in passing, or their server may be allowed by now."""
+    rows = rejects.select(["id", "reason", "transient"]).to_pylist()
+    return {row["id"] for row in rows if row["transient"] or row["reason"] == "blocked_address"}
+
+
 def worth_another_try(rejects: pa.Table) -> set[str]:
-    """Batches with a row that may go better next time: it failed in passing, or its server may be allowed by now."""
-    rows = rejects.select(["batch", "reason", "transient"]).to_pylist()
-    return {row["batch"] for row in rows if row["transient"] or row["reason"] == "blocked_address"}
+    """Batches with a row that may go better next time."""
+    ids = hopeful(rejects)
+    pairs = zip(rejects["batch"].to_pylist(), rejects["id"].to_pylist(), strict=True)
+    return {batch for batch, id in pairs if id in ids}

@@ -16,6 +16,8 @@ from lance_assets.store.fragments import fragment_at, image_file
 from lance_assets.store.ledger import IMAGE, Intent
 from lance_assets.store.objects import in_one_line
 from lance_assets.store.provenance import Place, Provenance, announced, cells, scan
+from lance_assets.store.schema import IMAGES
+from lance_assets.store.table import open_images
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,22 @@ def explain_row(root: DataRoot, dataset: lance.LanceDataset, place: Place) -> Ro
         {name: _cell(dataset, fragment, place, name, made[name]) for name in scores},
         _images(root, place.batch, image_file(dataset, fragment)),
     )
+
+
+def rows_at(root: DataRoot, version: int, addresses: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Rows of schema IMAGES, image bytes included, at row addresses of a version of the table, by address."""
+    if not addresses:
+        return {}
+    dataset = open_images(root, version)
+    # `take` would give positions of blobs; only a scan gives their bytes
+    found = dataset.scanner(
+        columns=IMAGES.names,
+        filter=f"_rowaddr IN ({','.join(map(str, addresses))})",
+        fragments=[fragment_at(dataset, number) for number in sorted({address >> 32 for address in addresses})],
+        blob_handling="all_binary",
+        with_row_address=True,
+    ).to_table()
+    return {row.pop("_rowaddr"): row for row in found.to_pylist()}
 
 
 def _read(

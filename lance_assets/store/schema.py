@@ -7,11 +7,12 @@ import pyarrow as pa
 MESSAGE = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
 
 #: captions/<batch>.parquet: what a source said, parsed, one row per source row. `problem` is a reject reason that was
-#: already known before any download (missing_url, malformed_row); `detail` explains it.
+#: already known before any download (ingest.rows.PROBLEMS); `detail` explains it.
 CAPTIONS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("image_url", pa.string()),
+        pa.field("image_from", pa.string()),
         pa.field("caption", pa.string(), nullable=False),
         pa.field("caption_missing", pa.bool_(), nullable=False),
         pa.field("source_path", pa.string(), nullable=False),
@@ -20,6 +21,8 @@ CAPTIONS = pa.schema(
         pa.field("row_in_file", pa.int64(), nullable=False),
         pa.field("problem", pa.string()),
         pa.field("detail", pa.string()),
+        pa.field("messages", pa.list_(MESSAGE)),
+        pa.field("licence", pa.string()),
     ]
 )
 
@@ -97,9 +100,10 @@ LEDGER = pa.schema(
 DESCRIPTIONS = {
     "id": "UUIDv5 of source, file path and row; never of the URL",
     "batch": "batch key: `<source>-<file>-<first row>-<end row>`; indexed",
-    "messages": "user turn with `<image>`, assistant turn with the caption",
+    "messages": "the conversation: `<image>` in a user turn; the first assistant turn is the caption",
     "image": "encoded file as downloaded, blob-encoded; never null, never rewritten",
-    "image_url": "where it was downloaded from",
+    "image_url": "where it comes from: a URL, or a path inside the source's folders; NULL = the source's file holds it",
+    "image_from": "what image_url is: url, path or embedded; NULL = url",
     "image_sha256": "hex digest of `image`",
     "width": "pixels",
     "height": "pixels",
@@ -113,4 +117,5 @@ DESCRIPTIONS = {
     "row_in_file": "0-based",
     "problem": "why the row cannot be stored, where that is known before any download",
     "detail": "the same in words",
+    "licence": "what the source says about the rights in the row",
 }

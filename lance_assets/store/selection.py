@@ -5,61 +5,108 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lance_assets.errors import BadInput
 from lance_assets.store import versions
+from lance_assets.store.claims import claim
+from lance_assets.store.duplicates import CLAIM, COLUMN
 from lance_assets.store.files import DataRoot, read_json, write_json
+from lance_assets.store.provenance import quoted
 from lance_assets.store.staleness import versions_in_use
 from lance_assets.store.table import open_images
 from lance_assets.store.versions import steady
 
 COLUMNS = ["id", "image_sha256", "messages"]
 LATEST = "manifests/latest.json"
+#: How the tags of training sets begin.
+TAG = "sft-"
 
 
-def pin(root: DataRoot, chosen: str | None, share: float, columns: Sequence[str]) -> dict[str, Any]:
-    """Selects the rows where `chosen` (Lance SQL, None = all) holds, splits them by image digest, tags the version.
+@dataclass(frozen=True)
+class Groups:
+    """The content groups that a split goes by: cells made in this way (`by`, see duplicates.TYPE), and whether only the
+    first of what looks alike is wanted."""
 
-    The split threshold of an earlier manifest is kept, so no old row ever changes side; exact duplicates have one
-    digest and never straddle. A selection that was made before gives its manifest of then, unchanged, so nothing
-    downstream is renewed without a reason. `columns` are the score columns whose makers the manifest names. Raises
-    BadInput when the filter cannot be used or leaves no row to train on.
+    by: str
+    drop: bool = False
+
+
+def pin(
+    root: DataRoot, chosen: str | None, share: float, columns: Sequence[str], groups: Groups | None = None
+) -> dict[str, Any]:
+    """Selects the rows where `chosen` (Lance SQL, None = all) holds, splits them by content group, tags the version.
+
+    A row is held out where all groups that it links have keys below the threshold of the split, and trains where none
+    has; one that links both sides is excluded (`bridges_split`), and so is every row with a `first` where duplicates
+    are dropped, selected or not as the first may be (`duplicates`), and every row that was not compared in the way of
+    `groups` yet, since it might be like one of the other side (`not_grouped`). Without `groups` nobody compares rows
+    any more: a row that was never compared goes by its image digest.
+
+    The threshold of an earlier manifest is kept, so no old row ever changes side. A selection that was made before
+    gives its manifest of then, unchanged, so nothing downstream is renewed without a reason. `columns` are the score
+    columns whose makers the manifest names. Raises BadInput when the filter cannot be used or leaves no row to train
+    on, Busy where duplicates are compared all the time.
     """
+    with claim(root, CLAIM):  # nobody gives a row that we pin other groups meanwhile
+        return _pin(root, chosen, share, columns, groups)
+
+
+def _pin(
+    root: DataRoot, chosen: str | None, share: float, columns: Sequence[str], groups: Groups | None
+) -> dict[str, Any]:
     dataset = open_images(root)
+    compared = COLUMN in dataset.schema.names
+    if groups and not compared:
+        raise BadInput(f"no row of {root.images} was compared with the others yet: materialize score/duplicate first")
     where = "NOT is_placeholder" + (f" AND ({chosen})" if chosen else "")
     try:
-        rows = dataset.to_table(columns=COLUMNS, filter=where).sort_by("id")
+        rows = dataset.to_table(columns=_columns(compared), filter=where).sort_by("id")
     except (ValueError, OSError) as error:
         raise BadInput(f"sft.filter {chosen!r} cannot be used: {str(error).splitlines()[0]}") from error
     if rows.num_rows < 2:
         raise BadInput(
             f"sft.filter {chosen!r} selects {rows.num_rows} of {dataset.count_rows()} rows; training needs two at least"
         )
+    usable, left_out = _usable(rows, groups, compared)
     before = latest_manifest(root)
-    below = before["split"]["below"] if before and before["split"]["share"] == share else _threshold(rows, share)
-    train, test = (f"{where} AND image_sha256 {sign} '{below}'" for sign in (">=", "<"))
-    sides = {"train": _side(rows, below, False), "test": _side(rows, below, True)}
+    below = before["split"]["below"] if before and before["split"]["share"] == share else _threshold(usable, share)
+    sides = {
+        "train": usable.filter(pc.field("low") >= below),
+        "test": usable.filter(pc.field("high") < below),
+    }
+    if compared:
+        left_out["bridges_split"] = usable.num_rows - sum(side.num_rows for side in sides.values())
     if sides["train"].num_rows == 0:
-        raise BadInput(f"sft.filter {chosen!r} leaves no row to train on: all {rows.num_rows} are held out")
+        why = "".join(f", {count} {reason}" for reason, count in left_out.items() if count)
+        raise BadInput(
+            f"sft.filter {chosen!r} leaves no row to train on: of {rows.num_rows} "
+            f"{sides['test'].num_rows} are held out{why}"
+        )
+    low, high = (_key(name, groups, compared) for name in ("low", "high"))
+    limits = "".join(f" AND {limit}" for limit in _limits(groups, compared))
     content: dict[str, Any] = {
         "format": 1,
         "uri": root.images,
         "filter": chosen,
-        "train": train,
-        "test": test,
-        "split": {"by": "image_sha256", "share": share, "below": below},
+        "train": f"{where}{limits} AND {low} >= '{below}'",
+        "test": f"{where}{limits} AND {high} < '{below}'",
+        "split": {"by": "content_group" if compared else "image_sha256", "share": share, "below": below},
         "rows": {side: table.num_rows for side, table in sides.items()},
         "row_ids_sha256": {side: rows_digest(table) for side, table in sides.items()},
         "scorers": versions_in_use(root, dataset, columns),
     }
+    if left_out:
+        content["excluded"] = left_out
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     if before and before["sha256"] == digest:
         return before
-    tag = f"sft-{digest[:12]}"
+    tag = f"{TAG}{digest[:12]}"
     again = _manifest(root, manifest_name(tag))
     if again and tag in steady(dataset.tags.list):
         write_json(root, LATEST, again)
@@ -102,13 +149,43 @@ def rows_digest(rows: pa.Table) -> str:
     return digest.hexdigest()
 
 
+def _columns(compared: bool) -> dict[str, str]:
+    """What is read of each row, as Lance SQL by name; `low` and `high` are what the split goes by."""
+    columns = {name: name for name in COLUMNS} | {"low": "image_sha256", "high": "image_sha256"}
+    if compared:
+        columns |= {name: _key(name, None, True) for name in ("low", "high")}
+        columns |= {name: f"{COLUMN}.{name}" for name in ("by", "first")}
+    return columns
+
+
+def _key(name: str, groups: Groups | None, compared: bool) -> str:
+    if not compared:
+        return "image_sha256"
+    return f"{COLUMN}.{name}" if groups else f"coalesce({COLUMN}.{name}, image_sha256)"
+
+
+def _limits(groups: Groups | None, compared: bool) -> list[str]:
+    """Lance SQL that holds for the rows that `_usable` keeps."""
+    if groups is None or not compared:
+        return []
+    return [f"{COLUMN}.by = {quoted(groups.by)}", *([f"{COLUMN}.first IS NULL"] if groups.drop else [])]
+
+
+def _usable(rows: pa.Table, groups: Groups | None, compared: bool) -> tuple[pa.Table, dict[str, int]]:
+    """The rows that may train or be held out, and how many are left out for which reason."""
+    if not compared:
+        return rows, {}
+    left_out = {"bridges_split": 0, "duplicates": 0, "not_grouped": 0}
+    if groups is None:
+        return rows, left_out
+    grouped = rows.filter(pc.field("by") == groups.by)
+    kept = grouped.filter(pc.field("first").is_null()) if groups.drop else grouped
+    left_out |= {"duplicates": grouped.num_rows - kept.num_rows, "not_grouped": rows.num_rows - grouped.num_rows}
+    return kept, left_out
+
+
 def _threshold(rows: pa.Table, share: float) -> str:
-    """Digests below it are held out: `share` of all digests, or just the smallest where a small set has none there."""
+    """Keys below it are held out: `share` of all keys, or just the smallest where a small set has none there."""
     below = f"{int(share * 16**8):08x}"
-    smallest = min(rows["image_sha256"].to_pylist())
+    smallest = min(rows["high"].to_pylist(), default="")
     return below if smallest < below else f"{int(smallest[:8], 16) + 1:08x}"
-
-
-def _side(rows: pa.Table, below: str, test: bool) -> pa.Table:
-    mask = [(digest < below) is test for digest in rows["image_sha256"].to_pylist()]
-    return rows.filter(pa.array(mask))

@@ -25,7 +25,13 @@ STATS_FILE = "reader_stats.jsonl"
 ENTRY = {
     "formatting": "sharegpt",
     "columns": {"messages": "messages", "images": "image"},
-    "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
+    "tags": {
+        "role_tag": "role",
+        "content_tag": "content",
+        "user_tag": "user",
+        "assistant_tag": "assistant",
+        "system_tag": "system",
+    },
 }
 
 

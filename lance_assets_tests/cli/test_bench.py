@@ -7,6 +7,10 @@ import jsonschema
 import pytest
 
 from lance_assets.cli.bench import schema
+from lance_assets_tests.bench import ingest
+from lance_assets_tests.bench.ingest_clients import one_turn
+from lance_assets_tests.bench.ingest_ours import Ours
+from lance_assets_tests.bench.ingest_server import web
 from lance_assets_tests.cli.command import environment, lance_assets
 
 GOALS = {
@@ -64,3 +68,24 @@ def test_an_installation_without_the_benchmarks_says_where_they_are(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1 and "run this in a checkout" in done.stderr
+
+
+def test_ingest_stores_every_good_image_once_and_its_report_follows_the_schema():
+    """Without img2dataset, which would be downloaded, and without a cluster."""
+    said: list[str] = []
+    report = ingest.run(True, said.append, peers=(), ours=(Ours("task"),))
+    jsonschema.validate(report.as_json(), schema())
+    assert [(goal.name, goal.measured, goal.met) for goal in report.goals] == [("images_lost", 0, True)]
+    assert [row["case"] for row in report.rows] == ["300 URLs, no latency", "100 URLs, 100 ms latency"]
+    for row in report.rows:
+        assert row["lost"] == row["asked_again"] == 0 and row["less_cpu"] is None
+        assert isinstance(row["images_per_second"], float) and row["images_per_second"] > 0
+    assert len(said) == 2 and any(line.startswith("images_lost") for line in report.lines())
+
+
+def test_ingest_on_ray_is_measured_without_the_start_of_the_cluster():
+    with web() as server:
+        turn = one_turn(Ours("ray"), server, 40, 0, 4)
+    assert (turn.images, turn.lost, turn.again) == (38, 0, 0)
+    assert turn.idle_cpu_s is not None
+    assert turn.start.wall_s > turn.whole.wall_s > 0 and turn.start.cpu_s > turn.whole.cpu_s > 0

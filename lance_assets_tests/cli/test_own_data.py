@@ -15,8 +15,8 @@ from lance_assets_tests.cli.command import RECIPE, lance_assets
 from lance_assets_tests.cli.folders import caption, image_files, row, untouched, write_jsonl, write_parquet
 from lance_assets_tests.picture_server import picture_server
 
-SCORERS = {"sharpness", "exposure", "caption_quality", "alignment"}
-STAGES = {"raw_captions", "image_dataset", "light_scores", "alignment_model", "alignment_score"}
+SCORERS = {"sharpness", "exposure", "caption_quality", "alignment", "duplicate"}
+STAGES = {"raw_captions", "image_dataset", "light_scores", "alignment_model", "alignment_score", "duplicate_score"}
 TAIL = {"sft_dataset", "qwen_vl_checkpoint", "evaluation"}
 
 
@@ -88,6 +88,16 @@ def second(shop, first):
 @pytest.fixture(scope="module")
 def third(shop, second):
     return shop.run()
+
+
+@pytest.fixture(scope="module")
+def retried(shop, third):
+    """The row that was not there is there by now, and only rows with that reason are tried again."""
+    shop.server.mended.set()
+    flags = ("--rejects", "--reason", "http_404", "--home", shop.home, "--json")
+    done = lance_assets("retry", *flags, LANCE_ASSETS_RAY_ADDRESS=shop.ray)
+    assert done.code == 0, "\n".join(done.err)
+    return done.json()
 
 
 def test_the_summary_follows_its_schema(first, second, third):
@@ -171,3 +181,19 @@ def test_status_agrees(shop, third):
     assert found["stale"] == {name: {} for name in SCORERS}
     assert found["queue"] == {"queued": 0, "running": 0, "dead": 0}
     assert found["last_failures"] == []
+
+
+def test_a_retry_fetches_only_the_rejects_of_its_reason_and_scores_what_it_stored(shop, third, retried):
+    assert (retried["tried"], retried["stored"], retried["failed"]) == (1, 1, [])
+    assert shop.server.paths[len(third.paths) :] == ["/gone/12.jpg"]
+    assert "http_404" not in retried["rejected"] and "not_an_image" in retried["rejected"]
+    assert untouched(third.files, image_files(shop.home))
+    found = lance_assets("status", "--home", shop.home, "--json").json()
+    assert found["rows"] == {"stored": third.summary["rows"]["stored"] + 1, "rejected": retried["rejected"]}
+    assert found["stale"] == {name: {} for name in SCORERS} and found["batches"]["pending"] == []
+
+
+@pytest.mark.parametrize("reason", ["missing_url", "went_wrong"])
+def test_a_reason_that_cannot_be_tried_again_is_refused_in_one_sentence(shop, retried, reason):
+    done = lance_assets("retry", "--rejects", "--reason", reason, "--home", shop.home)
+    assert done.code == 2 and len(done.err) == 1 and f"--reason {reason}" in done.err[0]

@@ -2,15 +2,13 @@
 
 import pytest
 
-from lance_assets.compute.ingest import ingest
 from lance_assets.compute.label import label
 from lance_assets.scoring.api import RowScorer
 from lance_assets.scoring.registry import scorers
 from lance_assets.store import labelling
 from lance_assets.store.columns import Superseded
-from lance_assets.store.rejects import read_rejects
 from lance_assets.store.table import open_images
-from lance_assets_tests.ray.test_label_on_ray import LIGHT, quiet, stored_batches
+from lance_assets_tests.ray.test_label_on_ray import LIGHT, quiet
 from lance_assets_tests.tables import add_batch
 
 pytestmark = pytest.mark.usefixtures("joined")
@@ -54,13 +52,3 @@ def test_a_column_that_cannot_be_published_leaves_the_others_done(root, monkeypa
     again = list(label(root, ["a"], scorers(LIGHT, {}), "run-2", quiet))
     assert [(one.planned, one.calls, one.failure) for one in again] == [(5, 0, None), (0, 0, None)]
     assert open_images(root).count_rows("score_sharpness__state = 0") == 5
-
-
-def test_a_server_that_is_gone_never_costs_a_stored_image(root, pictures, tmp_path):
-    keys, plan = stored_batches(root, pictures, [f"http://{pictures.host}/{n}.jpg" for n in range(4)], 4, tmp_path)
-    list(ingest(plan, keys, "run", quiet))
-    pictures.shutdown()
-    pictures.server_close()
-    (done,) = ingest(plan, keys, "run", quiet, force=True)
-    assert "4 stored images cannot be had again" in (done.failure or "")
-    assert open_images(root).count_rows() == 4 and read_rejects(root).num_rows == 0

@@ -39,6 +39,12 @@ PRIVATE = [
     "::ffff:10.0.0.1",
     "2002:7f00:1::",
     "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::7f00:1",
+    "64:ff9b:1::808:808",
+    "::ffff:169.254.169.254",
+    "::127.0.0.1",
+    "2001:0:4136:e378:8000:63bf:80ff:fffe",
 ]
 
 
@@ -161,7 +167,7 @@ def test_the_fetcher_asks_the_resolver_once_per_connection(monkeypatch: pytest.M
             fetcher.fetch("http://images.example.org/ok/1")
             fetcher.fetch("http://images.example.org/ok/2")
         assert asked == ["images.example.org"]
-        assert server.requests == [("/ok/1", "images.example.org"), ("/ok/2", "images.example.org")]
+        assert server.images == [("/ok/1", "images.example.org"), ("/ok/2", "images.example.org")]
 
 
 def test_a_dead_first_address_falls_over_to_the_next() -> None:

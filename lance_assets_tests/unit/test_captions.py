@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from lance_assets.ingest.captions import DEFAULT_CAPTION, MAX_DICT_CHARS, parse_caption
+from lance_assets.ingest.captions import DEFAULT_CAPTION, MAX_LITERAL_CHARS, parse_caption
 from lance_assets.ingest.conversation import PROMPT, caption_of, messages
 from lance_assets.ingest.rows import captions_table, row_id
 from lance_assets.sources.base import RawRow, SourceFile
+from lance_assets.store.captions import captions_name, read_captions, write_captions
+from lance_assets.store.files import DataRoot
 from lance_assets.store.schema import CAPTIONS
 
 FILE = SourceFile("train/a.jsonl", "ab" * 32, 10)
@@ -59,7 +63,7 @@ def test_the_caption_is_found_in_every_layout(value: Any, caption: str) -> None:
         "{'global_caption': 'cut off}",
         "{'global_caption': open('/etc/passwd').read()}",
         "{" * 5000 + "'global_caption'" + "}" * 5000,
-        "{'global_caption': '" + "x" * MAX_DICT_CHARS + "'}",
+        "{'global_caption': '" + "x" * MAX_LITERAL_CHARS + "'}",
     ],
 )
 def test_what_holds_no_caption_is_none(value: Any) -> None:
@@ -107,6 +111,70 @@ def test_every_source_row_keeps_its_place_in_the_captions_table() -> None:
     assert table["detail"][7].as_py() == "line 17 of a.jsonl is not a JSON object: it is a list"
     assert set(table["source_sha256"].to_pylist()) == {FILE.sha256}
     assert set(table["source_revision"].to_pylist()) == {"v1"}
+
+
+@pytest.mark.parametrize(
+    ("image", "url", "origin"),
+    [
+        (" http://h/1.jpg ", "http://h/1.jpg", "url"),
+        ("HTTPS://h/1.jpg", "HTTPS://h/1.jpg", "url"),
+        ({"url": "http://h/1.jpg"}, "http://h/1.jpg", "url"),
+        ({"path": "http://h/1.jpg"}, "http://h/1.jpg", "url"),
+        ("s3://bucket/1.jpg", "s3://bucket/1.jpg", "url"),
+        ("file:///etc/passwd", "file:///etc/passwd", "url"),
+        ("file:/etc/passwd", "file:/etc/passwd", "url"),
+        ("http:1.jpg", "http:1.jpg", "url"),
+        ("javascript:alert(1)", "javascript:alert(1)", "url"),
+        ("a/1.jpg", "a/1.jpg", "path"),
+        ("/a/1.jpg", "/a/1.jpg", "path"),
+        ("../1.jpg", "../1.jpg", "path"),
+        ("shot 12:30.jpg", "shot 12:30.jpg", "path"),
+        ("//h/1.jpg", "//h/1.jpg", "path"),
+        ({"path": "猫.jpg"}, "猫.jpg", "path"),
+    ],
+)
+def test_a_url_is_told_from_a_path(image: Any, url: str, origin: str) -> None:
+    [row] = captions_table("s", "", FILE, [RawRow(0, image, "a cat")]).to_pylist()
+    assert (row["image_url"], row["image_from"], row["problem"]) == (url, origin, None)
+
+
+@pytest.mark.parametrize(
+    ("image", "problem", "words"),
+    [
+        ("data:image/png;base64,AAAA", "malformed_row", "row 3 of train/a.jsonl: the image is a data: URI"),
+        ("DATA:,x" + "x" * 1_000_000, "malformed_row", "data: URI"),
+        ("C:\\images\\1.jpg", "malformed_row", "a path of Windows: C:\\images\\1.jpg"),
+        ("c:/images/1.jpg", "malformed_row", "a path of Windows"),
+        ("\\\\server\\1.jpg", "malformed_row", "a path of Windows"),
+        ("iVBORw0KGgo" * 1000, "malformed_row", "neither a URL nor a path: 'iVBORw0KGgo"),
+        ("a\0.jpg", "malformed_row", "neither a URL nor a path"),
+        ("a\nb.jpg", "malformed_row", "neither a URL nor a path"),
+        (["a.jpg", "b.jpg"], "multi_image", "row 3 of train/a.jsonl has 2 images"),
+        ([None, {"path": "b.jpg"}], "multi_image", "has 2 images"),
+        ({"path": 7}, "missing_url", "has no image URL"),
+        (7, "missing_url", "has no image URL"),
+        (b"bytes", "missing_url", "has no image URL"),
+    ],
+)
+def test_what_is_neither_ends_with_a_reason_that_names_the_row(image: Any, problem: str, words: str) -> None:
+    [row] = captions_table("s", "", FILE, [RawRow(3, image, "a cat")]).to_pylist()
+    assert (row["image_url"], row["image_from"], row["problem"]) == (None, None, problem)
+    assert words in row["detail"] and len(row["detail"]) < 400
+
+
+def test_captions_that_were_written_before_a_column_was_there_have_nulls_in_it(tmp_path: Path) -> None:
+    root = DataRoot(tmp_path)
+    now = captions_table("s", "", FILE, [RawRow(0, "http://h/1.jpg", "a cat", licence="CC0")])
+    key = "s-abababab-0-1"
+    write_captions(root, key, now)
+    assert read_captions(root, key).equals(now)
+    new = ["image_from", "messages", "licence"]
+    before = pq.read_table(tmp_path / captions_name(key)).drop_columns(new)
+    pq.write_table(before, tmp_path / captions_name(key))
+    found = read_captions(root, key)
+    assert found.schema.equals(CAPTIONS) and found.schema.metadata == before.schema.metadata
+    assert found.select(new).to_pylist() == [dict.fromkeys(new)]
+    assert found.drop_columns(new).equals(now.drop_columns(new))
 
 
 def test_a_conversation_has_two_turns_and_gives_its_caption_back() -> None:

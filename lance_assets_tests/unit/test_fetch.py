@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import subprocess
 import sys
@@ -12,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from lance_assets.errors import BadInput
 from lance_assets.ingest import fetch
 from lance_assets.ingest.fetch import Fetcher
 from lance_assets.ingest.limits import Limits
-from lance_assets.ingest.outcome import REASONS, Fetched, FetchError
-from lance_assets_tests.fault_server import FaultServer, bomb, jpeg, zeros_gzip
+from lance_assets.ingest.outcome import REASONS, Fetched, FetchError, Outcome
+from lance_assets_tests.fault_files import bomb, frames, gif_script, huge_exif, jpeg, zeros_gzip
+from lance_assets_tests.fault_server import FaultServer
 
 ATTEMPTS = 3
 
-#: fault, reason (None = fetched), attempts
+#: fault (see fault_answers.py; with a slash: the whole path), reason (None = fetched), attempts
 TABLE = [
     ("ok", None, 1),
     ("404", "http_404", 1),
@@ -47,7 +46,47 @@ TABLE = [
     ("gzip", "encoded_body", 1),
     ("reset", "connection", ATTEMPTS),
     ("icon", "too_small", 1),
+    ("short", "corrupt_image", 1),
+    ("chunked", None, 1),
+    ("chunkedcut", "incomplete", ATTEMPTS),
+    ("chunkedendless", "too_large", 1),
+    ("longheader", "connection", ATTEMPTS),
+    ("manyheaders", "connection", ATTEMPTS),
+    ("http09", "connection", ATTEMPTS),
+    ("204", "http_204", 1),
+    ("206", "http_206", 1),
+    ("300", "http_300", 1),
+    ("304", "http_304", 1),
+    ("410", "http_410", 1),
+    ("451", "http_451", 1),
+    ("501", "http_501", 1),
+    ("redircredentials", "bad_redirect", 1),
+    ("redirother", "too_many_redirects", 1),
+    ("svg", "not_an_image", 1),
+    ("wrongcrc", "corrupt_image", 1),
+    ("cutexif", "corrupt_image", 1),
+    ("zipped", "polyglot", 1),
+    ("htmljpeg", "polyglot", 1),
+    ("gifscript", "polyglot", 1),
+    ("tag/noai", "opted_out", 1),
+    ("tag/noindex", "opted_out", 1),
+    ("tag/otherbot: noai", None, 1),
+    ("ok/%0d%0aInjected:%20yes", None, 1),
 ]
+
+#: URLs that are refused before any request.
+NEVER_ASKED = [
+    "http://{host}/ok/1\r\nInjected: yes",
+    "http://{host}/ok/1\nInjected: yes",
+    "http://{host}\r\nInjected: yes/ok/1",
+    "http://user:secret@{host}/ok/1",
+    "file:///etc/passwd",
+    "gopher://{host}/ok/1",
+    "http://{host}:port/ok/1",
+]
+
+#: Whole files of a kind that is stored as it is: the first frame is checked.
+KEPT = [("gifframes", frames("GIF"), "GIF"), ("tiffpages", frames("TIFF"), "TIFF"), ("hugeexif", huge_exif(), "JPEG")]
 
 
 def short_limits(server: FaultServer, **changes: Any) -> Limits:
@@ -55,24 +94,34 @@ def short_limits(server: FaultServer, **changes: Any) -> Limits:
         "read_s": 1.0,
         "total_s": 2.0,
         "attempts": ATTEMPTS,
-        "allow_hosts": frozenset({server.host}),
+        "allow_hosts": frozenset({server.host, server.log.neighbour} - {""}),
     }
     return Limits(**{**values, **changes})
 
 
+def address(server: FaultServer, kind: str) -> str:
+    return f"http://{server.host}/{kind}" if "/" in kind else server.url(kind)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[FaultServer]:
-    for build in (bomb, zeros_gzip):  # before the clock of any request runs
+    for build in (bomb, zeros_gzip, gif_script):  # before the clock of any request runs
         build()
-    with FaultServer() as server:
+    with FaultServer() as server, FaultServer() as neighbour:
+        server.log.neighbour, neighbour.log.neighbour = neighbour.host, server.host
         yield server
 
 
+def size_of(found: Outcome) -> tuple[int, int]:
+    assert isinstance(found, Fetched), found
+    return found.width, found.height
+
+
 @pytest.fixture(scope="module")
-def outcomes(server: FaultServer) -> dict[str, Fetched | FetchError]:
+def outcomes(server: FaultServer) -> dict[str, Outcome]:
     """All faults at once, a good row before and after each."""
     kinds = [kind for kind, _, _ in TABLE]
-    urls = [url for kind in kinds for url in (server.url("color", kinds.index(kind)), server.url(kind))]
+    urls = [url for kind in kinds for url in (server.url("color", kinds.index(kind)), address(server, kind))]
     with Fetcher(short_limits(server, per_host=32)) as fetcher:
         found = list(fetcher.fetch_all(urls, threads=24))
     for index, kind in enumerate(kinds):
@@ -84,7 +133,7 @@ def outcomes(server: FaultServer) -> dict[str, Fetched | FetchError]:
 
 @pytest.mark.parametrize(("kind", "reason", "attempts"), TABLE)
 def test_each_fault_ends_as_the_table_says(
-    outcomes: dict[str, Fetched | FetchError], kind: str, reason: str | None, attempts: int
+    outcomes: dict[str, Outcome], kind: str, reason: str | None, attempts: int
 ) -> None:
     outcome = outcomes[kind]
     assert outcome.attempts == attempts
@@ -98,11 +147,45 @@ def test_each_fault_ends_as_the_table_says(
         assert outcome.reason == reason, outcome
         assert outcome.transient == (attempts > 1)
         assert outcome.reason.startswith("http_") or outcome.reason in REASONS
+        if reason.startswith("http_"):
+            assert outcome.status == int(reason.removeprefix("http_"))
 
 
-def test_the_final_url_is_where_the_redirect_led(
-    server: FaultServer, outcomes: dict[str, Fetched | FetchError]
+@pytest.mark.parametrize("url", NEVER_ASKED)
+def test_urls_that_would_cheat_are_refused_without_a_request(server: FaultServer, url: str) -> None:
+    before = len(server.requests)
+    with Fetcher(short_limits(server)) as fetcher, pytest.raises(FetchError) as caught:
+        fetcher.fetch(url.format(host=server.host))
+    assert caught.value.reason == "bad_url" and "secret" not in str(caught.value)
+    assert len(server.requests) == before
+
+
+def test_no_url_put_a_header_into_a_request(outcomes: dict[str, Outcome], server: FaultServer) -> None:
+    assert len(outcomes) == len(TABLE)
+    assert not any("Injected" in headers for headers in server.log.headers)
+
+
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
+@pytest.mark.parametrize(("kind", "data", "form"), KEPT)
+def test_files_with_more_than_an_image_needs_are_kept_as_they_are(
+    server: FaultServer, kind: str, data: bytes, form: str
 ) -> None:
+    with Fetcher(short_limits(server)) as fetcher:
+        found = fetcher.fetch(server.url(kind))
+    assert isinstance(found, Fetched)
+    assert (found.data, found.format, found.width, found.orientation) == (data, form, 96, None)
+
+
+def test_bytes_behind_the_declared_end_do_not_reach_the_next_answer(server: FaultServer) -> None:
+    with Fetcher(short_limits(server, per_host=1)) as fetcher:
+        for number in range(3):
+            with pytest.raises(FetchError, match="corrupt_image"):
+                fetcher.fetch(server.url("short", number))
+            found = fetcher.fetch(server.url("color", number))
+            assert isinstance(found, Fetched) and found.data == jpeg(96, number)
+
+
+def test_the_final_url_is_where_the_redirect_led(server: FaultServer, outcomes: dict[str, Outcome]) -> None:
     outcome = outcomes["redirok"]
     assert isinstance(outcome, Fetched)
     assert outcome.final_url == server.url("ok", "after-redirect")
@@ -114,17 +197,6 @@ def test_retry_after_is_waited_for(server: FaultServer) -> None:
             started = time.monotonic()
             assert fetcher.fetch(server.url(kind, "waited-for")).attempts == 2
             assert least <= time.monotonic() - started < 5
-
-
-@pytest.mark.parametrize("kind", ["trunc", "big", "gzip", "html", "404", "declaredbig", "loop", "cut"])
-def test_bad_answers_do_not_leak_pool_slots(server: FaultServer, kind: str) -> None:
-    with Fetcher(short_limits(server, per_host=2, attempts=1, max_bytes=1_000_000)) as fetcher:
-        started = time.monotonic()
-        for number in range(3):
-            with pytest.raises(FetchError):
-                fetcher.fetch(server.url(kind, f"leak-{number}"))
-        assert fetcher.fetch(server.url("ok")).width == 96
-        assert time.monotonic() - started < 5
 
 
 def test_outcomes_come_in_input_order_with_missing_urls_in_place(server: FaultServer) -> None:
@@ -154,13 +226,6 @@ def test_one_slow_host_lets_the_others_run_ahead_only_so_far(
     assert 10 < len(server.requests) - before <= most
 
 
-def test_sixty_images_of_one_host_take_no_more_connections_than_allowed() -> None:
-    with FaultServer() as server, Fetcher(short_limits(server, per_host=3)) as fetcher:
-        outcomes = list(fetcher.fetch_all([server.url("color", number) for number in range(60)], threads=12))
-        assert all(isinstance(outcome, Fetched) for outcome in outcomes)
-        assert 1 <= server.connections <= 3
-
-
 def test_hostile_bodies_leave_memory_flat(server: FaultServer) -> None:
     code = f"""
 import resource
@@ -183,31 +248,3 @@ with Fetcher(Limits(allow_hosts=frozenset({{{server.host!r}}}))) as fetcher:
     *reasons, grown = done.stdout.split()
     assert reasons == ["too_many_pixels", "too_large", "encoded_body"]
     assert int(grown) < 50_000, f"memory grew by {grown} kB"
-
-
-def test_proxies_of_the_environment_are_not_used(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    with Fetcher(short_limits(server)) as fetcher:
-        assert fetcher.fetch(server.url("ok")).width == 96
-
-
-def test_a_fetch_error_survives_pickling() -> None:
-    # copying takes the road of pickle
-    error = copy.copy(FetchError("http_503", "busy", attempts=4, retry_after=2.0))
-    assert (error.reason, error.detail, error.attempts, error.retry_after) == ("http_503", "busy", 4, 2.0)
-    assert error.transient
-
-
-def test_an_unknown_reason_cannot_be_raised() -> None:
-    with pytest.raises(ValueError, match="closed list"):
-        FetchError("went_wrong")
-
-
-@pytest.mark.parametrize(
-    "values",
-    [{"max_bytes": 0}, {"read_s": -1.0}, {"formats": ("FITS",)}, {"allow_hosts": frozenset({"*.example.org"})}],
-)
-def test_limits_that_cannot_work_are_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(BadInput):
-        Limits(**values)

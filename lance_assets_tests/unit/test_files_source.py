@@ -121,18 +121,22 @@ def test_bad_csv_records_are_problems_in_their_place(tmp_path: Path) -> None:
     assert rows[4].caption == "two\nlines" and rows[5].caption is None
 
 
-def test_a_csv_field_beyond_the_limit_is_a_problem_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_a_csv_line_beyond_the_limit_is_a_problem_and_the_rest_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "MAX_LINE", 1000)
     path = tmp_path / "x.csv"
-    path.write_text("url,caption\nhttp://h/1.jpg," + "x" * 200_000 + "\nhttp://h/2.jpg,two\n")
+    path.write_text("url,caption\nhttp://h/1.jpg," + "x" * 3500 + "\nhttp://h/2.jpg,two\n")
     first, second = all_rows(path)
-    assert first.problem is not None and "line 2 of x.csv is not valid CSV" in first.problem
-    assert second.caption == "two"
+    assert first.problem == "line 2 of x.csv is not valid CSV: it is longer than 1000 characters"
+    assert second == RawRow(1, "http://h/2.jpg", "two")
 
 
-def test_image_structs_come_without_their_bytes(tmp_path: Path) -> None:
-    image = {"path": "http://h/1.jpg", "bytes": b"x" * 1000}
-    path = write(tmp_path / "x.parquet", [{"opensource_url": image, "cap_seg": {"global_caption": "one"}, "other": 1}])
-    assert all_rows(path) == [RawRow(0, {"path": "http://h/1.jpg"}, {"global_caption": "one"})]
+def test_a_dense_caption_of_a_csv_may_be_longer_than_csv_takes_by_default(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("url,caption\nhttp://h/1.jpg," + "x" * 200_000 + "\n")
+    [row] = all_rows(path)
+    assert row.problem is None and len(row.caption) == 200_000
 
 
 def test_broken_text_in_parquet_costs_one_row(tmp_path: Path) -> None:
@@ -173,8 +177,8 @@ def test_a_garbage_file_beside_a_good_one_keeps_its_rows_as_problems(tmp_path: P
     ("make", "words"),
     [
         (lambda p: None, "there is no file or folder"),
-        (lambda p: p.mkdir(), "holds no .csv, .jsonl, .parquet file"),
-        (lambda p: write(p / "x.txt", rows_of(1)), "holds no .csv, .jsonl, .parquet file"),
+        (lambda p: p.mkdir(), "holds no .arrow, .csv, .json, .jsonl, .parquet file"),
+        (lambda p: write(p / "x.txt", rows_of(1)), "holds no .arrow, .csv, .json, .jsonl, .parquet file"),
         (lambda p: write(p / "x.jsonl", []), "holds no rows: every file there is empty"),
         (lambda p: (p.mkdir(), (p / "x.jsonl").write_text("garbage")), "x.jsonl holds no valid record"),
         (lambda p: (p.mkdir(), (p / "x.parquet").write_bytes(b"garbage")), "x.parquet is not a parquet file"),
@@ -233,25 +237,6 @@ def test_a_damaged_parquet_is_bad_input_when_read(tmp_path: Path) -> None:
     [file] = found.files()
     with pytest.raises(BadInput, match=r"x\.parquet cannot be read at row"):
         list(found.read(file, 0, file.rows))
-
-
-@pytest.fixture
-def ordinary_user(tmp_path: Path) -> Any:
-    """Permissions mean nothing to root, so root steps down for one test."""
-    folder = tmp_path
-    opened = []
-    if os.geteuid() == 0:
-        while folder.stat().st_uid == 0 and folder != folder.parent and not folder.stat().st_mode & 0o001:
-            opened.append((folder, folder.stat().st_mode))
-            folder.chmod(0o755)
-            folder = folder.parent
-        os.seteuid(65534)
-        yield
-        os.seteuid(0)
-        for folder, mode in opened:
-            folder.chmod(mode)
-    else:
-        yield
 
 
 def test_a_file_without_read_permission_is_named(tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -25,8 +25,9 @@ MAY_USE: dict[str, set[str]] = {
     "deploy": set(),
     "errors": set(),
     "atomic": set(),
+    "objects": set(),
 }
-EVERYBODY = {"errors", "atomic"}
+EVERYBODY = {"errors", "atomic", "objects"}
 HEAVY = {
     "dagster": {"assets", "checks", "automation", "compute", "cli", "definitions"},
     "ray": {"compute"},

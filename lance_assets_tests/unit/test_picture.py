@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Callable
 
 import pytest
 from PIL import Image
 
 from lance_assets.ingest.limits import FORMATS, Limits
 from lance_assets.ingest.outcome import FetchError
-from lance_assets.ingest.picture import inspect_image
-from lance_assets_tests.fault_server import jpeg
+from lance_assets.ingest.picture import check_picture, inspect_image
+from lance_assets_tests.fault_files import gif_script, html_jpeg, jpeg, with_segment, zipped
 
 
 def encoded(kind: str, size: tuple[int, int] = (40, 30), **options: object) -> bytes:
@@ -77,6 +78,65 @@ def test_damaged_files_give_an_answer_or_a_typed_error() -> None:
             except FetchError as error:
                 seen.add(error.reason)
     assert "corrupt_image" in seen
+
+
+def damaged(data: bytes, dice: random.Random) -> bytes:
+    """Cut off, a piece missing, or bytes changed."""
+    at, size = dice.randrange(20, len(data)), dice.randrange(1, 300)
+    changed = bytes(dice.randrange(256) for _ in range(min(size, len(data) - at)))
+    return dice.choice([data[:at], data[:at] + data[at + size :], data[:at] + changed + data[at + len(changed) :]])
+
+
+def decodes(data: bytes) -> bool:
+    """By a full decode, as the files were checked first."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            image.load()
+    except Exception:
+        return False
+    return True
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_decoded_small_fails_exactly_where_a_full_decode_does(mode: str, options: dict[str, object]) -> None:
+    dice = random.Random(11)
+    stream = io.BytesIO()
+    noise = Image.effect_noise((200, 130), 60)
+    Image.merge("RGB", [noise, noise.rotate(90), noise.rotate(180)]).convert(mode).save(stream, "JPEG", **options)
+    limits = Limits(min_side=1)
+    verdicts = set()
+    for _ in range(100):
+        data = damaged(stream.getvalue(), dice)
+        try:
+            check_picture(data, limits)
+            good = True
+        except FetchError as error:
+            if error.reason in ("too_many_pixels", "bad_format", "polyglot"):
+                continue
+            good = False
+        assert good == decodes(data)
+        verdicts.add(good)
+    assert verdicts == {True, False}
+
+
+@pytest.mark.parametrize("build", [zipped, html_jpeg, gif_script])
+def test_an_image_that_is_something_else_as_well_is_a_polyglot(build: Callable[[], bytes]) -> None:
+    assert reason_of(build()) == "polyglot"
+
+
+@pytest.mark.parametrize("mark", [b"<ScRiPt>", b"%PDF-1.7", b"<?PHP", b"<!DOCTYPE html>"])
+def test_a_page_in_the_metadata_or_behind_the_end_is_a_polyglot(mark: bytes) -> None:
+    assert reason_of(with_segment(0xFE, mark)) == "polyglot"
+    assert reason_of(jpeg() + mark) == "polyglot"
+
+
+@pytest.mark.parametrize(
+    "tail", [bytes(100), b"\r\n", jpeg(40), b"PK\x05\x06 but no archive", b"\x00\x00\x00\x18ftypmp42"]
+)
+def test_harmless_bytes_behind_the_end_are_kept(tail: bytes) -> None:
+    assert check_picture(jpeg() + tail, Limits()).data == jpeg() + tail
 
 
 def test_the_sample_jpeg_is_what_the_tests_believe() -> None:

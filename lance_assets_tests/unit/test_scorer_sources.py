@@ -18,6 +18,7 @@ MODULES = {
     "exposure": ("exposure",),
     "caption_quality": ("caption_quality", "words"),
     "alignment": ("alignment", "alignment_model", "features", "words"),
+    "duplicate": ("duplicate", "perceptual_hash"),
     "alignment_model": ("alignment_fit", "features", "words"),
 }
 """What a score depends on: the modules that compute it. alignment_model is the fit, an asset of its own."""

@@ -149,10 +149,12 @@ def test_the_config_hash_moves_with_the_config_and_with_nothing_else():
 
 def test_built_in_scorers_come_in_their_documented_order_and_say_what_they_are():
     known = scorers()
-    assert list(known)[:4] == ["sharpness", "exposure", "caption_quality", "alignment"] == list(BUILT_IN)
+    order = ["sharpness", "exposure", "caption_quality", "alignment", "duplicate"]
+    assert list(known)[:5] == order == list(BUILT_IN)
     for name in BUILT_IN:
         scorer = known[name]
-        assert scorer.version and scorer.description and scorer.unit.startswith("0..100")
+        assert scorer.version and scorer.description
+        assert scorer.unit.startswith("0..100") or scorer.across
     assert [name for name in BUILT_IN if known[name].served] == ["alignment"]
 
 

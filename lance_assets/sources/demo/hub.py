@@ -1,6 +1,7 @@
 """A loopback stand-in of the ModelScope hub: as much of it as `MsDataset.load` and `HubApi` ask for.
 
-The answers follow what the SDK (1.40) parses; folder `root/<namespace>/<name>/` is a data set repository.
+The answers follow what the SDK (1.40) parses; folder `root/<namespace>/<name>/` is a data set repository at its branch
+master, `root/<namespace>/<name>@<revision>/` the same at another branch or tag.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,13 +24,14 @@ API = re.compile(
 )
 RESOLVE = re.compile(r"/datasets/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+PIECE = 1 << 16
 
 
 class HubServer(LoopbackServer):
     """Serves the repositories under demo_dir/hub."""
 
-    def __init__(self, port: int, demo_dir: Path) -> None:
-        super().__init__(port, HubHandler, demo_dir, HUB_LOG)
+    def __init__(self, port: int, demo_dir: Path, handler: type[HubHandler] | None = None) -> None:
+        super().__init__(port, handler or HubHandler, demo_dir, HUB_LOG)
         self.root = (demo_dir / "hub").resolve()
         self._digests: dict[tuple[str, int, int], str] = {}
         self._state = threading.Lock()
@@ -37,9 +40,18 @@ class HubServer(LoopbackServer):
         """The folder of a repository by `namespace/name` or by its number; None where there is none."""
         for folder in sorted(self.root.glob("*/*")):
             repo = folder.relative_to(self.root).as_posix()
-            if folder.is_dir() and name in (repo, str(repository_number(repo))):
+            if folder.is_dir() and "@" not in repo and name in (repo, str(repository_number(repo))):
                 return folder
         return None
+
+    def at(self, base: Path, revision: str) -> Path | None:
+        """The folder of a repository at a revision; None where it has none of that name."""
+        folder = base if revision == REVISION else base.parent / f"{base.name}@{revision}"
+        return folder if "/" not in revision and folder.is_dir() else None
+
+    def revisions(self, base: Path) -> list[str]:
+        """All of them."""
+        return [REVISION, *sorted(folder.name.partition("@")[2] for folder in base.parent.glob(f"{base.name}@*"))]
 
     def digest(self, path: Path) -> str:
         """sha256 (hex) of a file, computed once per content."""
@@ -47,13 +59,18 @@ class HubServer(LoopbackServer):
         key = (str(path), stat.st_mtime_ns, stat.st_size)
         with self._state:
             if key not in self._digests:
-                self._digests[key] = hashlib.sha256(path.read_bytes()).hexdigest()
+                self._digests[key] = _sha256(path)
             return self._digests[key]
 
 
 def repository_number(repo: str) -> int:
     """The hub's stable number of a repository."""
     return int(hashlib.sha256(repo.encode()).hexdigest()[:6], 16)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as body:
+        return hashlib.file_digest(body, "sha256").hexdigest()
 
 
 def inside(base: Path, relative: str) -> Path | None:
@@ -72,8 +89,8 @@ class HubHandler(LoopbackHandler):
         path = unquote(url.path)
         if match := API.fullmatch(path):
             return self._api(match["repo"], match["rest"], query)
-        if match := RESOLVE.fullmatch(path):
-            return self._file(self._hub.repository(match["repo"]), match["revision"], match["path"])
+        if (match := RESOLVE.fullmatch(path)) and (base := self._hub.repository(match["repo"])):
+            return self._file(self._hub.at(base, match["revision"]), match["path"])
         return self._missing(f"no such page: {path}")
 
     def do_POST(self) -> None:
@@ -99,12 +116,16 @@ class HubHandler(LoopbackHandler):
             number = repository_number(repo)
             return self._ok({"Id": number, "Type": 4, "Visibility": 5, "Name": short, "Namespace": namespace})
         if rest == "/revisions":
-            return self._ok({"RevisionMap": {"Branches": [{"Revision": REVISION}], "Tags": []}})
+            branches = [{"Revision": name} for name in self._hub.revisions(base)]
+            return self._ok({"RevisionMap": {"Branches": branches, "Tags": []}})
+        if rest == "/download/increase":
+            return self._ok({})
+        folder = self._hub.at(base, revision)
+        if folder is None:
+            return self._missing(f"no revision {revision} of {repo}")
         if rest == "/repo":
-            return self._file(base, revision, query.get("FilePath", ""))
-        if rest == "/repo/tree" and revision == REVISION:
-            return self._ok({"Files": self._tree(base, query)})
-        return self._missing(f"no revision {revision} of {repo}")
+            return self._file(folder, query.get("FilePath", ""))
+        return self._ok({"Files": self._tree(folder, query)})
 
     def _tree(self, base: Path, query: dict[str, str]) -> list[dict[str, Any]]:
         folder = (base / query.get("Root", "/").strip("/")).resolve()
@@ -117,38 +138,48 @@ class HubHandler(LoopbackHandler):
 
     def _entry(self, base: Path, path: Path) -> dict[str, Any]:
         stat, folder = path.stat(), path.is_dir()
+        relative = path.relative_to(base).as_posix()
+        digest = "" if folder else self._hub.digest(path)
         return {
             "Name": path.name,
-            "Path": path.relative_to(base).as_posix(),
+            "Path": relative,
             "Type": "tree" if folder else "blob",
             "Size": 0 if folder else stat.st_size,
-            "Sha256": "" if folder else self._hub.digest(path),
-            "Revision": "0" * 40,
+            "Sha256": digest,
+            "Revision": hashlib.sha256(f"{relative} {digest}".encode()).hexdigest()[:40],  # of its last commit
             "CommittedDate": int(stat.st_mtime),
             "InCheck": False,
             "IsLFS": path.suffix == ".parquet",
         }
 
-    def _file(self, base: Path | None, revision: str, relative: str) -> None:
-        path = inside(base, relative) if base is not None and revision == REVISION else None
+    def _file(self, base: Path | None, relative: str) -> None:
+        path = inside(base, relative) if base is not None else None
         if path is None:
             return self._missing(f"no such file: {relative}")
-        body, digest = path.read_bytes(), self._hub.digest(path)
+        size, digest = path.stat().st_size, self._hub.digest(path)
         headers = {
             "ETag": f'"{digest}"',
             "X-Linked-ETag": f'"{digest}"',
-            "X-Linked-Size": str(len(body)),
+            "X-Linked-Size": str(size),
             "Accept-Ranges": "bytes",
         }
         match = RANGE.fullmatch(self.headers.get("Range") or "")
-        if match is None:
-            return self.send(200, body, "application/octet-stream", headers)
-        first = int(match[1])
-        last = min(int(match[2]) if match[2] else len(body) - 1, len(body) - 1)
-        if first > last:
-            return self.send(416, b"", "text/plain", {"Content-Range": f"bytes */{len(body)}"})
-        headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
-        return self.send(206, body[first : last + 1], "application/octet-stream", headers)
+        first = int(match[1]) if match else 0
+        end = min(int(match[2]) + 1, size) if match and match[2] else size
+        if match and first >= end:
+            return self.send(416, b"", "text/plain", {"Content-Range": f"bytes */{size}"})
+        if match:
+            headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
+        pieces = self.pieces(path, first, end)
+        self.send_pieces(206 if match else 200, pieces, end - first, "application/octet-stream", headers)
+
+    def pieces(self, path: Path, first: int, end: int) -> Iterator[bytes]:
+        """Bytes [first, end) of a file."""
+        with path.open("rb") as body:
+            body.seek(first)
+            while first < end and (piece := body.read(min(PIECE, end - first))):
+                first += len(piece)
+                yield piece
 
     def _ok(self, data: Any) -> None:
         reply = {"Code": 200, "Success": True, "Message": "success", "RequestId": "loopback", "Data": data}

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +22,8 @@ def identity(demo_dir: Path) -> str:
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """A threaded server on 127.0.0.1:`port` that appends every request to `log` as {"time", "path", "status"}."""
+    """A threaded server on 127.0.0.1:`port` that appends every request to `log` as {"time", "path", "status"}, with
+    "method" where it was not GET and "range" where a part was asked for."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -32,10 +34,11 @@ class LoopbackServer(ThreadingHTTPServer):
         self._log = (demo_dir / log).open("a", encoding="utf-8")
         self._lock = threading.Lock()
 
-    def record(self, path: str, status: int) -> None:
+    def record(self, path: str, status: int, **more: str) -> None:
         """One line of the log, flushed, so that readers see it as soon as the answer is out."""
+        line = json.dumps({"time": round(time.time(), 3), "path": path, "status": status, **more})
         with self._lock:
-            self._log.write(json.dumps({"time": round(time.time(), 3), "path": path, "status": status}) + "\n")
+            self._log.write(line + "\n")
             self._log.flush()
 
     def server_close(self) -> None:
@@ -83,17 +86,42 @@ class LoopbackHandler(BaseHTTPRequestHandler):
     ) -> None:
         """Sends and logs one answer; a `length` above the body's own is a truncated answer and ends the connection."""
         if record:
-            self.place.record(self.path, status)
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
+            self.record(status)
+        self.send_head(status, kind, len(body) if length is None else length, headers)
         if length is not None and length > len(body):
             self.close_connection = True
-        self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def send_pieces(
+        self, status: int, pieces: Iterator[bytes], length: int, kind: str, headers: dict[str, str] | None = None
+    ) -> None:
+        """Sends and logs an answer of `length` bytes that is not held in memory; fewer end the connection."""
+        self.record(status)
+        self.send_head(status, kind, length, headers)
+        if self.command == "HEAD":
+            return
+        sent = 0
+        for piece in pieces:
+            self.wfile.write(piece)
+            sent += len(piece)
+        self.close_connection = self.close_connection or sent < length
+
+    def record(self, status: int) -> None:
+        """Logs this request."""
+        more = {"method": self.command} if self.command != "GET" else {}
+        if asked := self.headers.get("Range"):
+            more["range"] = asked
+        self.place.record(self.path, status, **more)
+
+    def send_head(self, status: int, kind: str, length: int, headers: dict[str, str] | None) -> None:
+        """The status line and the headers."""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(length))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing on stderr: the request log has it."""

@@ -12,6 +12,7 @@ from lance_assets.store import ledger
 from lance_assets.store.batches import announce, replace_batch, stored_rows, unfinished, write_fragment
 from lance_assets.store.compact import compact
 from lance_assets.store.files import DataRoot, delete, write
+from lance_assets.store.fragments import FragmentGone
 from lance_assets.store.schema import IMAGES
 from lance_assets.store.table import batch_fragments, ensure_images, open_images, refresh_index
 from lance_assets.store.verify import verify
@@ -128,9 +129,26 @@ def test_a_fragment_stays_where_its_very_rows_are_stored_again(root, slices, kep
 def test_what_tells_whether_the_captions_changed_is_read_without_images(root):
     scenes.store(root, "a", numbered(2), [Row(2, words="Other.")])
     scenes.store(root, "b", numbered(2))
-    rows = stored_rows(open_images(root), "a")
-    assert rows.schema.names == ["id", "image_url", "messages"] and rows["id"].to_pylist() == ["a/0", "a/1", "a/2"]
+    rows = stored_rows(open_images(root), "a", ["id", "messages"])
+    assert rows.schema.names == ["id", "messages", "_rowaddr"] and rows["id"].to_pylist() == ["a/0", "a/1", "a/2"]
     assert rows["messages"].to_pylist()[2][0]["content"] == "Other."
+
+
+def test_a_batch_grows_by_a_fragment_beside_those_it_keeps(root):
+    scenes.store(root, "a", numbered(2))
+    [old] = batch_fragments(open_images(root), "a")
+    replace_batch(root, "a", scenes.written(root, "a", [Row(7)]), {}, keep=[old])
+    table = open_images(root)
+    assert batch_fragments(table, "a")[0] == old
+    assert table.to_table(columns=["id"])["id"].to_pylist() == ["a/0", "a/1", "a/7"]
+
+
+def test_a_fragment_that_was_to_be_kept_and_is_gone_is_named_and_nothing_is_committed(root):
+    scenes.store(root, "a", numbered(2))
+    version = open_images(root).version
+    with pytest.raises(FragmentGone, match=r"fragments \[99\] of batch a"):
+        replace_batch(root, "a", scenes.written(root, "a", [Row(7)]), {}, keep=[99])
+    assert open_images(root).version == version
 
 
 def announced(root: DataRoot, batch: str, rows: list[Row], digest: str) -> str:

@@ -110,7 +110,7 @@ def some_captions() -> pa.Table:
 def test_captions_are_kept_and_their_folder_is_the_catalog(root):
     captions.write_captions(root, BATCH, some_captions())
     assert captions.catalog(root) == [BATCH]
-    assert captions.source_paths(root) == {BATCH: "shots.jsonl"}
+    assert captions.footers(root) == {BATCH: captions.Footer("shots.jsonl", "0123abcd")}
     assert captions.read_captions(root, BATCH).cast(CAPTIONS).equals(some_captions())
     with pytest.raises(BadInput, match="no captions yet"):
         captions.read_captions(root, "shots-0123abcd-2-4")
@@ -120,7 +120,7 @@ def test_foreign_files_among_the_captions_are_ignored(root):
     captions.write_captions(root, BATCH, some_captions())
     for name in ("notes.txt", "notes.parquet", f".{BATCH}.parquet", f"old/{BATCH}.parquet", f"{BATCH}.parquet.bak"):
         files.write(root, f"captions/{name}", b"not ours")
-    assert list(captions.source_paths(root)) == captions.catalog(root) == [BATCH]
+    assert list(captions.footers(root)) == captions.catalog(root) == [BATCH]
 
 
 @pytest.mark.parametrize("name", [b"with\nnewline", b"\xff\xfe.parquet", b"%41#1"])
@@ -134,7 +134,7 @@ def test_a_foreign_file_with_a_strange_name_stops_nobody(local_root, name):
 def test_a_damaged_captions_file_is_named(root):
     files.write(root, captions.captions_name(BATCH), b"not parquet")
     with pytest.raises(BadInput, match=f"captions/{BATCH}.parquet is damaged"):
-        captions.source_paths(root)
+        captions.footers(root)
 
 
 def test_the_catalog_knows_exactly_the_keys_of_the_grammar(local_root):

@@ -1,0 +1,196 @@
+"""Which request is next: a queue per host instead of threads that sleep."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from lance_assets.ingest.backlog import Backlog
+from lance_assets.ingest.gate import HostGate
+from lance_assets.ingest.urls import Place
+
+#: A host that wants to be left alone for longer is not waited for.
+LONGEST_WAIT_S = 60.0
+
+
+@dataclass(eq=False, slots=True)
+class Task:
+    """One image, or one robots.txt (`robots_of` is its origin), on its way.
+
+    `number` is its place in the input (-1: before all). `place` is the next hop, None before the URL was looked at.
+    `attempt` counts from 1, `hops` the redirects of this attempt, `spent_s` its seconds on the wire. `refused_s`: the
+    host wants to be left alone for so long.
+    """
+
+    number: int
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    robots_of: str | None = None
+    place: Place | None = None
+    attempt: int = 1
+    hops: int = 0
+    spent_s: float = 0.0
+    refused_s: float | None = None
+    server: str = ""
+    slot: int | None = None
+
+
+class _Host:
+    __slots__ = ("active", "delay_s", "due", "name", "queue")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.queue: list[tuple[int, int, Task]] = []
+        self.active = 0
+        self.delay_s = 0.0
+        self.due = False
+        """Whether it stands among the hosts to look at."""
+
+
+class Schedule:
+    """Tasks of one `fetch_all`, handed to worker threads.
+
+    A task is ready at once (`put`), later (`put_later`), or when its host may be asked (`put_host`). Hosts take turns,
+    the lowest number of each first; who holds back (a host, the gate, the backlog) holds back nobody else. One idle
+    worker watches the clock, the others wait to be woken.
+    """
+
+    def __init__(self, gate: HostGate, per_host: int, backlog: Backlog) -> None:
+        self._gate, self._per_host, self._backlog = gate, per_host, backlog
+        self._changed = threading.Condition(threading.Lock())
+        self._count = itertools.count()
+        self._ready: deque[Task] = deque()
+        self._later: list[tuple[float, int, Task]] = []
+        self._hosts: dict[str, _Host] = {}
+        self._due: list[tuple[float, int, _Host]] = []
+        self._held: list[_Host] = []
+        self._watched_until = math.inf
+        self._closed = False
+
+    def put(self, *tasks: Task) -> None:
+        with self._changed:
+            self._ready.extend(tasks)
+            self._changed.notify(len(tasks))
+
+    def put_later(self, task: Task, wait_s: float) -> None:
+        with self._changed:
+            heapq.heappush(self._later, (time.monotonic() + wait_s, next(self._count), task))
+            self._changed.notify()
+
+    def put_host(self, task: Task, server: str, delay_s: float) -> None:
+        """`delay_s` between two starts counts for all tasks of the host from now on."""
+        with self._changed:
+            task.server = server
+            host = self._hosts.get(server) or self._hosts.setdefault(server, _Host(server))
+            host.delay_s = delay_s
+            heapq.heappush(host.queue, (task.number, next(self._count), task))
+            self._look_at(host, 0.0)
+            self._changed.notify()
+
+    def take(self) -> Task | None:
+        """Waits for a task that may go on now; None once closed. A task of a host holds a slot of it until `done`."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                task = self._pick(now)
+                wake = self._wake()
+                if task is not None:
+                    if wake < self._watched_until:
+                        self._changed.notify()  # there is more, or nobody watches the clock
+                    return task
+                if wake < self._watched_until:
+                    self._watched_until = wake
+                    self._changed.wait(wake - now)
+                    if self._watched_until == wake:
+                        self._watched_until = math.inf
+                else:
+                    self._changed.wait()
+            return None
+
+    def done(self, task: Task) -> None:
+        """The task's request is over: its slot is free."""
+        if task.slot is None:
+            return
+        self._gate.leave(task.server, task.slot)
+        task.slot = None
+        with self._changed:
+            host = self._hosts[task.server]
+            host.active -= 1
+            if host.queue:
+                self._look_at(host, 0.0)
+                self._changed.notify()
+            elif not host.active and not host.due:
+                del self._hosts[host.name]
+
+    def landed(self, size: int) -> None:
+        """An outcome of so many bytes waits for the reader."""
+        with self._changed:
+            self._backlog.add(size)
+
+    def taken(self, size: int) -> None:
+        """The reader took the next outcome."""
+        with self._changed:
+            self._backlog.take(size)
+            if self._held:
+                for host in self._held:
+                    self._look_at(host, 0.0)
+                self._held.clear()
+                self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _wake(self) -> float:
+        """When there is something to do next, as far as time decides."""
+        if self._ready:
+            return 0.0
+        return min([queue[0][0] for queue in (self._later, self._due) if queue], default=math.inf)
+
+    def _pick(self, now: float) -> Task | None:
+        while self._later and self._later[0][0] <= now:
+            self._ready.append(heapq.heappop(self._later)[2])
+        if self._ready:
+            return self._ready.popleft()
+        while self._due and self._due[0][0] <= now:
+            host = heapq.heappop(self._due)[2]
+            host.due = False
+            if task := self._next_of(host, now):
+                return task
+        return None
+
+    def _next_of(self, host: _Host, now: float) -> Task | None:
+        if not host.queue or host.active >= self._per_host:
+            if not host.queue and not host.active:
+                del self._hosts[host.name]
+            return None  # `done` looks again
+        if not self._backlog.admits(host.queue[0][0]):
+            self._held.append(host)
+            return None
+        turn = self._gate.enter(host.name, self._per_host, host.delay_s)
+        if turn.wait_s > LONGEST_WAIT_S:
+            task = heapq.heappop(host.queue)[2]
+            task.refused_s = turn.wait_s
+            self._look_at(host, 0.0)
+            return task
+        if turn.slot is None:
+            self._look_at(host, now + turn.wait_s)
+            return None
+        task = heapq.heappop(host.queue)[2]
+        task.slot = turn.slot
+        host.active += 1
+        if host.queue:
+            self._look_at(host, now + host.delay_s)
+        return task
+
+    def _look_at(self, host: _Host, when: float) -> None:
+        """`when` in monotonic seconds, 0 = at once."""
+        if not host.due:
+            host.due = True
+            heapq.heappush(self._due, (when or time.monotonic(), next(self._count), host))
