@@ -94,7 +94,7 @@ class Duplicates(Strict):
     """Near-duplicates: images whose 256-bit perceptual hashes differ in at most `radius` bits. `drop` keeps every
     image but the first of its group out of the training set; `keep` only keeps a group on one side of the split."""
 
-    radius: int = Field(default=7, ge=0, le=15)
+    radius: int = Field(default=8, ge=0, le=15)
     policy: Literal["keep", "drop"] = "keep"
 
 

@@ -111,8 +111,9 @@ def stage_table(summary: Mapping[str, Any]) -> list[str]:
     calls = now["scorer_calls"]
     rows = {
         "image_dataset": now["downloaded"],
-        "light_scores": sum(count for name, count in calls.items() if name != "alignment"),
+        "light_scores": sum(count for name, count in calls.items() if name not in ("alignment", "duplicate")),
         "alignment_score": calls.get("alignment", 0),
+        "duplicate_score": calls.get("duplicate", 0),
         "sft_dataset": sft.get("rows", 0),
     }
     lines = [f"{'stage':<22}{'seconds':>9}{'rows':>8}{'rows/s':>9}"]

@@ -2,80 +2,82 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import logging
+import os
 import shutil
-import sqlite3
+import struct
 import threading
 import time
 from collections import Counter
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any, NamedTuple
 
-from lance_assets.ingest.outcome import Fetched, FetchError, Unmodified
-
-log = logging.getLogger(__name__)
+from lance_assets.ingest.outcome import Fetched, FetchError, Outcome
 
 #: What a killed run left is of no use to anybody after this time, in seconds.
 KEEP_S = 7 * 86_400
-SUFFIX = ".sqlite"
-_FACTS = [field.name for field in fields(Fetched) if field.name != "data"]
-_COUNTS = "SELECT reason, count(*), sum(length(data)) FROM landed GROUP BY reason"
+SUFFIX = ".landed"
+#: A record: magic, bytes of the URL, of the facts, of the image (none of a failure); then these three.
+_HEAD, MAGIC = struct.Struct("<4sIIQ"), b"LA1\n"
+_IMAGE = tuple(field.name for field in fields(Fetched) if field.name != "data")
 _FAILURE = ("reason", "detail", "attempts", "status", "fetched_at")
 
 
 class Landing:
     """Final outcomes of one slice of a batch by URL, each on disk the moment that it is known. Thread-safe.
 
-    Images and failures that no later try will mend are kept; a failure in passing is not. SQLite's write-ahead log
-    survives the end of the process at any point; it need not survive the machine's, so nothing waits for the disk.
+    Images and failures that no later try will mend are kept; a failure in passing is not. A file of records that only
+    grows: each is one write, so that the end of the process at any point costs the record in flight at most; nothing
+    waits for the disk, since it need not survive the end of the machine.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._mine = _opened(folder / f"{name}{SUFFIX}")
-        self._files = [self._mine]
-        self._known = _urls(self._mine)
-        for path in folder.glob(f"*{SUFFIX}"):  # rows may have moved between slices since the run that was killed
-            with suppress(sqlite3.DatabaseError):  # of another process, at its very beginning
-                other = _read_only(path)
-                self._files.append(other)
-                self._known = {**_urls(other), **self._known}
+        self._files: list[int] = []
+        self._places: dict[str, _Place] = {}
+        # rows may have moved to another slice since the run that was killed
+        for path in folder.glob(f"*{SUFFIX}"):
+            file = os.open(path, os.O_RDONLY)
+            self._files.append(file)
+            self._places |= {place.url: place for place in _records(file) if _intact(place)}
+        self._mine = os.open(folder / f"{name}{SUFFIX}", os.O_RDWR | os.O_CREAT)
+        self._files.append(self._mine)
+        self._end = _whole(self._mine)
 
     def __contains__(self, url: str) -> bool:
-        return url in self._known
+        return url in self._places
 
-    def put(self, url: str, outcome: Fetched | Unmodified | FetchError) -> None:
+    def put(self, url: str, outcome: Outcome) -> None:
         """Keeps an outcome that is worth keeping."""
         if isinstance(outcome, Fetched):
-            data, facts, reason = outcome.data, {name: getattr(outcome, name) for name in _FACTS}, None
+            data, names = outcome.data, _IMAGE
         elif isinstance(outcome, FetchError) and not outcome.transient and outcome.attempts:
-            data, facts, reason = None, {name: getattr(outcome, name) for name in _FAILURE}, outcome.reason
+            data, names = b"", _FAILURE
         else:
             return
-        said = json.dumps(facts, default=datetime.isoformat)
+        facts = json.dumps({name: getattr(outcome, name) for name in names}, default=datetime.isoformat).encode()
+        key = url.encode()
+        head = _HEAD.pack(MAGIC, len(key), len(facts), len(data))
         with self._lock:
-            self._mine.execute("INSERT OR REPLACE INTO landed VALUES (?, ?, ?, ?)", (url, reason, said, data))
-            self._known[url] = self._mine
+            at = self._end
+            self._end += os.pwritev(self._mine, [head, key, facts, data], at)
+            self._places[url] = _Place(self._mine, at + _HEAD.size + len(key), url, len(facts), len(data))
 
     def get(self, url: str) -> Fetched | FetchError | None:
         """What landed for a URL."""
-        with self._lock:
-            file = self._known.get(url)
-            found = file.execute("SELECT facts, data FROM landed WHERE url = ?", (url,)).fetchone() if file else None
-        if found is None:
-            return None
-        said = json.loads(found[0])
-        said["fetched_at"] = datetime.fromisoformat(said["fetched_at"])
-        return FetchError(**said) if found[1] is None else Fetched(data=found[1], **said)
+        place = self._places.get(url)
+        return None if place is None else place.read()
 
     def close(self) -> None:
         for file in self._files:
-            file.close()
+            os.close(file)
 
     def __enter__(self) -> Landing:
         return self
@@ -84,6 +86,54 @@ class Landing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Place(NamedTuple):
+    """Where the facts (JSON) and the image of a URL lie: `at` in an open file."""
+
+    file: int
+    at: int
+    url: str
+    facts: int
+    data: int
+
+    def said(self) -> dict[str, Any]:
+        said = json.loads(os.pread(self.file, self.facts, self.at))
+        return {**said, "fetched_at": datetime.fromisoformat(said["fetched_at"])}
+
+    def read(self) -> Fetched | FetchError:
+        if not self.data:
+            return FetchError(**self.said())
+        return Fetched(data=os.pread(self.file, self.data, self.at + self.facts), **self.said())
+
+
+def _records(file: int) -> Iterator[_Place]:
+    """The whole records of a file, in order."""
+    at, size = 0, os.fstat(file).st_size
+    while at + _HEAD.size <= size:
+        magic, key, facts, data = _HEAD.unpack(os.pread(file, _HEAD.size, at))
+        end = at + _HEAD.size + key + facts + data
+        if magic != MAGIC or end > size:
+            return
+        url = os.pread(file, key, at + _HEAD.size).decode("utf-8", "replace")
+        yield _Place(file, at + _HEAD.size + key, url, facts, data)
+        at = end
+
+
+def _whole(file: int) -> int:
+    """Where the next record goes: behind the whole ones; what a kill left of another is cut off."""
+    end = max((place.at + place.facts + place.data for place in _records(file)), default=0)
+    os.ftruncate(file, end)
+    return end
+
+
+def _intact(place: _Place) -> bool:
+    """Whether a record is what was written: the machine may have gone down in between."""
+    try:
+        found = place.read()
+    except (ValueError, KeyError, TypeError):
+        return False
+    return isinstance(found, FetchError) or hashlib.sha256(found.data).hexdigest() == found.sha256
 
 
 @dataclass
@@ -99,13 +149,12 @@ def progress(folder: Path) -> Progress:
     """What has landed in a folder so far, on this machine. Failures in passing are not counted."""
     seen = Progress()
     for path in folder.glob(f"*{SUFFIX}"):
-        # a file that is being created, or that was removed, tells nothing yet
-        with suppress(sqlite3.OperationalError), closing(_read_only(path)) as file:
-            for reason, count, size in file.execute(_COUNTS):
-                seen.done += count
-                seen.bytes += size or 0
-                if reason:
-                    seen.failed[reason] += count
+        with path.open("rb", buffering=0) as file:
+            for place in _records(file.fileno()):
+                seen.done += 1
+                seen.bytes += place.data
+                if not place.data:
+                    seen.failed[place.said()["reason"]] += 1
     return seen
 
 
@@ -120,30 +169,3 @@ def forget_old(folder: Path) -> None:
         with suppress(FileNotFoundError):  # another process was faster
             if batch.stat().st_mtime < time.time() - KEEP_S:
                 forget(batch)
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """A file that is damaged (the machine, not the process, went down) is begun anew."""
-    try:
-        return _connected(path)
-    except sqlite3.DatabaseError as error:
-        log.warning("%s is damaged (%s): what it held is downloaded again", path, error)
-        for one in path.parent.glob(f"{path.name}*"):
-            one.unlink(missing_ok=True)
-        return _connected(path)
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    file = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    file.execute("PRAGMA journal_mode = WAL")
-    file.execute("PRAGMA synchronous = OFF")
-    file.execute("CREATE TABLE IF NOT EXISTS landed (url TEXT PRIMARY KEY, reason TEXT, facts TEXT, data BLOB)")
-    return file
-
-
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30, check_same_thread=False)
-
-
-def _urls(file: sqlite3.Connection) -> dict[str, sqlite3.Connection]:
-    return {url: file for (url,) in file.execute("SELECT url FROM landed")}

@@ -25,6 +25,8 @@ from lance_assets.store.files import DataRoot
 #: Prints looked up at a time: bounds the memory of their candidates.
 CHUNK = 8192
 FORMAT = 1
+#: What SQLite may keep in memory of its file, and read without copying.
+CACHE_KIB, MAPPED_BYTES = 64 << 10, 1 << 30
 #: Everything is added at an end. Numbers are never used again: those of prints that went stay in the runs.
 TABLES = """
 CREATE TABLE files (file INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
@@ -47,6 +49,7 @@ class Index:
         self.folder, self.radius = folder, radius
         folder.mkdir(parents=True, exist_ok=True)
         self.db = sqlite3.connect(folder / "index.sqlite", timeout=60)
+        self.db.executescript(f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA mmap_size = {MAPPED_BYTES};")
         [[found]] = self.db.execute("PRAGMA user_version")
         if found != FORMAT:
             self.db.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")

@@ -19,7 +19,8 @@ def some_file(random: Random) -> list[tuple[bytes, Kind]]:
     """Few families and few groups, so that files say the same of the same."""
     looks = [random.randrange(4) * LOOKS + random.randrange(12) for _ in range(random.randrange(12))]
     prints = [b"=flat" if random.random() < 0.1 else hash_of(look) for look in looks]
-    return [(print, Kind(random.choice("ab"), "c", *random.choice([(), ("id", "sha", 1)]))) for print in prints]
+    kinds = [Kind("a", "c"), Kind("b", "c"), Kind("a", "c", "id", "sha", 1), Kind("b", "c", "id", "sha", 1)]
+    return [(print, random.choice(kinds)) for print in prints]
 
 
 def by_hand(files: Said, asked: list[bytes], radius: int) -> dict[bytes, set[tuple[int, Kind]]]:
