@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.message import Message
 from email.utils import parsedate_to_datetime
-from http.client import HTTPResponse
 
+from lance_assets.ingest.answer import Headers, Response
 from lance_assets.ingest.host_times import LONGEST_S
 from lance_assets.ingest.outcome import FetchError
 
@@ -16,13 +15,13 @@ PIECE = 65_536
 VALIDATOR_CHARS = 256
 
 
-def declared_length(response: HTTPResponse) -> int | None:
+def declared_length(response: Response) -> int | None:
     """Bytes that the header promises, or None."""
     value = response.headers.get("Content-Length", "")
     return int(value) if value.isascii() and value.isdigit() else None
 
 
-def refuse_encoded(response: HTTPResponse) -> None:
+def refuse_encoded(response: Response) -> None:
     """Raises FetchError encoded_body. A compressed body is refused, not unpacked: 60 kB of gzip may hold 60 MB, and we
     asked for identity."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -30,7 +29,7 @@ def refuse_encoded(response: HTTPResponse) -> None:
         raise FetchError("encoded_body", f"the body is {encoding}-encoded although identity was asked for")
 
 
-def read_capped(response: HTTPResponse, max_bytes: int, expired: Callable[[], bool]) -> bytes:
+def read_capped(response: Response, max_bytes: int, expired: Callable[[], bool]) -> bytes:
     """The whole body, as sent. Raises FetchError encoded_body, too_large (before a byte when the length is declared,
     else after max_bytes), timeout, incomplete."""
     refuse_encoded(response)
@@ -45,7 +44,7 @@ def read_capped(response: HTTPResponse, max_bytes: int, expired: Callable[[], bo
     return data
 
 
-def read_start(response: HTTPResponse, max_bytes: int, expired: Callable[[], bool]) -> bytes:
+def read_start(response: Response, max_bytes: int, expired: Callable[[], bool]) -> bytes:
     """The body up to max_bytes. Raises FetchError timeout."""
     pieces: list[bytes] = []
     size, length = 0, declared_length(response)
@@ -61,7 +60,7 @@ def read_start(response: HTTPResponse, max_bytes: int, expired: Callable[[], boo
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def drained(response: HTTPResponse) -> bool:
+def drained(response: Response) -> bool:
     """Reads an unwanted body when it is declared short, so that the connection can serve again; True if it can."""
     length = 0 if response.status in (204, 304) else declared_length(response)
     if length is None or length > PIECE:
@@ -76,7 +75,7 @@ def validator(value: str | None) -> str | None:
     return None
 
 
-def retry_after(headers: Message) -> float | None:
+def retry_after(headers: Headers) -> float | None:
     """Seconds (0 to a day) that Retry-After asks for, as a number or as an HTTP date; None without or with nonsense."""
     value = headers.get("Retry-After", "").strip()
     if not value:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPResponse
+from http.client import InvalidURL
 
 from urllib3.util.wait import wait_for_read
 
 from lance_assets import __version__
 from lance_assets.ingest.addresses import AddressGuard
+from lance_assets.ingest.answer import Response
 from lance_assets.ingest.limits import Limits
 from lance_assets.ingest.optout import AGENT
 from lance_assets.ingest.outcome import FetchError
@@ -25,6 +27,7 @@ HEADERS = {
     "Accept": "image/*",
     "Accept-Encoding": "identity",
 }
+_BREAKS = re.compile(r"[\x00-\x20\x7f]")
 #: Origins whose idle connections are kept.
 ORIGINS = 128
 
@@ -47,35 +50,50 @@ def open_socket(guard: AddressGuard, host: str, port: int, timeout_s: float) -> 
     raise FetchError(reason, f"no connection to {host}:{port}: {problem}") from problem
 
 
+def request(target: str, host: str, headers: Mapping[str, str]) -> bytes:
+    """A GET as it goes over the wire. Raises InvalidURL for what would end a line early, UnicodeError."""
+    lines = [f"GET {target} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
+    if _BREAKS.search(target + host) or any("\r" in line or "\n" in line for line in lines):
+        raise InvalidURL("a space or a line break in the request")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+
+
+def host_header(place: Place) -> str:
+    """The port that belongs to the scheme is not repeated."""
+    return place.host if place.port == PORTS[place.scheme] else f"{place.host}:{place.port}"
+
+
 class Connections:
     """Asks over new or idle connections; how many there may be at a time is not decided here. The proxies of the
     environment are not used: through a proxy nobody could say which address is reached."""
 
     def __init__(self, limits: Limits, guard: AddressGuard, watchdog: Watchdog) -> None:
         self.limits, self.guard, self.watchdog = limits, guard, watchdog
-        self._idle: OrderedDict[str, list[HTTPConnection]] = OrderedDict()
+        self._idle: OrderedDict[str, list[socket.socket]] = OrderedDict()
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
 
-    def ask(self, place: Place, headers: Mapping[str, str]) -> tuple[HTTPConnection, HTTPResponse]:
+    def ask(self, place: Place, headers: Mapping[str, str]) -> tuple[socket.socket, Response]:
         """The answer to a GET, its body unread, and its connection. Raises FetchError (see open_socket), OSError,
         HTTPException."""
-        connection = self._reused(place.origin) or self._new(place)
+        connection = self._reused(place.origin) or self._dialled(place)
         try:
-            self.watchdog.watch(connection.sock)
-            connection.request("GET", self._target(place), headers={**HEADERS, **headers})
-            return connection, connection.getresponse()
+            self.watchdog.watch(connection)
+            connection.sendall(request(self._target(place), host_header(place), {**HEADERS, **headers}))
+            response = Response(connection)
+            response.begin()
+            return connection, response
         except BaseException:
             connection.close()
             raise
 
-    def give_back(self, place: Place, connection: HTTPConnection, answer: HTTPResponse, reusable: bool) -> None:
+    def give_back(self, place: Place, connection: socket.socket, answer: Response, reusable: bool) -> None:
         """`reusable`: the whole answer was read; never again is a connection used that has an unread body."""
         if not reusable or answer.will_close or not answer.isclosed():
             answer.close()
             connection.close()
             return
-        dropped: list[HTTPConnection] = []
+        dropped: list[socket.socket] = []
         with self._lock:
             idle = self._idle.setdefault(place.origin, [])
             idle.append(connection)
@@ -95,7 +113,7 @@ class Connections:
         for connection in dropped:
             connection.close()
 
-    def _reused(self, origin: str) -> HTTPConnection | None:
+    def _reused(self, origin: str) -> socket.socket | None:
         while True:
             with self._lock:
                 idle = self._idle.get(origin)
@@ -103,15 +121,9 @@ class Connections:
                     return None
                 connection = idle.pop()
             # What can be read now is no answer to a question of ours: an end of stream, most of the time.
-            if connection.sock is not None and not wait_for_read(connection.sock, timeout=0):
+            if not wait_for_read(connection, timeout=0):
                 return connection
             connection.close()
-
-    def _new(self, place: Place) -> HTTPConnection:
-        connection = HTTPConnection(place.host.strip("[]"), place.port, timeout=self.limits.read_s)
-        connection.default_port = PORTS[place.scheme]  # which the Host header does not repeat
-        connection.sock = self._dialled(place)
-        return connection
 
     def _dialled(self, place: Place) -> socket.socket:
         """A socket to the host of the URL, for https with TLS to the name in the URL."""

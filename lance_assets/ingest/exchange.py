@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from email.message import Message
-from http.client import HTTPException, HTTPResponse, IncompleteRead, InvalidURL
+from http.client import HTTPException, IncompleteRead, InvalidURL
 from typing import NamedTuple
 
+from lance_assets.ingest.answer import Headers, Response
 from lance_assets.ingest.body import drained, retry_after
 from lance_assets.ingest.connections import Connections
 from lance_assets.ingest.outcome import TRANSIENT, FetchError, now
@@ -17,7 +17,7 @@ from lance_assets.ingest.watchdog import Watchdog
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 #: Reads the body of a 200; the second argument tells whether time is up.
-Reader = Callable[[HTTPResponse, Callable[[], bool]], bytes]
+Reader = Callable[[Response, Callable[[], bool]], bytes]
 
 
 class Answer(NamedTuple):
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     all of it took."""
 
     status: int
-    headers: Message
+    headers: Headers
     body: bytes
     at: datetime
     took_s: float
@@ -69,7 +69,7 @@ class Exchange:
         finally:
             self._watchdog.release()
 
-    def _problem(self, place: Place, response: HTTPResponse) -> FetchError | None:
+    def _problem(self, place: Place, response: Response) -> FetchError | None:
         status = response.status
         if status in REDIRECTS or status == 304:
             return None

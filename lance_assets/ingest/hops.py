@@ -6,9 +6,8 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.message import Message
-from http.client import HTTPResponse
 
+from lance_assets.ingest.answer import Headers, Response
 from lance_assets.ingest.body import read_capped, read_start, refuse_encoded, validator
 from lance_assets.ingest.exchange import REDIRECTS, Answer, Exchange, Reader
 from lance_assets.ingest.gate import HostGate
@@ -102,16 +101,16 @@ class Hops:
             error.status = answer.status
             raise
 
-    def _image_body(self, response: HTTPResponse, expired: Callable[[], bool]) -> bytes:
+    def _image_body(self, response: Response, expired: Callable[[], bool]) -> bytes:
         self._refuse_opt_out(response.headers, response.status)
         return read_capped(response, self.limits.max_bytes, expired)
 
-    def _refuse_opt_out(self, headers: Message, status: int) -> None:
-        if self.limits.opt_out_headers and (said := opt_out(headers.get_all("X-Robots-Tag", []))):
+    def _refuse_opt_out(self, headers: Headers, status: int) -> None:
+        if self.limits.opt_out_headers and (said := opt_out(headers.get_all("X-Robots-Tag"))):
             raise FetchError("opted_out", f"X-Robots-Tag: {said}", status=status)
 
 
-def _rules_body(response: HTTPResponse, expired: Callable[[], bool]) -> bytes:
+def _rules_body(response: Response, expired: Callable[[], bool]) -> bytes:
     refuse_encoded(response)
     return read_start(response, MOST_BYTES, expired)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from contextlib import nullcontext
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -17,9 +16,8 @@ from lance_assets.ingest.location import strip_location
 from lance_assets.ingest.outcome import Fetched, FetchError
 from lance_assets.ingest.polyglot import foreign_content
 
-# A decoded image may take 4 bytes a pixel: of large ones as many at a time as there are cores, however many threads
-# download.
-LARGE_PIXELS = 2_000_000
+# As many at a time as there are cores, however many threads download: a decoded image may take 4 bytes a pixel, and
+# more threads than cores only get in each other's way.
 _DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 
 
@@ -37,7 +35,8 @@ class Picture(NamedTuple):
 def fetched(data: bytes, limits: Limits, **facts: Any) -> Fetched:
     """What is kept of an image file; `facts` are the fields of Fetched that tell where it came from. Raises what
     `check_picture` does."""
-    picture = check_picture(data, limits)
+    with _DECODING:
+        picture = check_picture(data, limits)
     digest = hashlib.sha256(picture.data).hexdigest()
     stripped = picture.data is not data
     size = {"width": picture.width, "height": picture.height, "orientation": picture.orientation}
@@ -87,18 +86,16 @@ def _decoded(image: Image.Image, data: bytes) -> Picture:
     """Reads every byte of the coded picture. A JPEG is decoded at an eighth of its size, which takes all of its
     coefficients all the same; a PNG has checksums besides, which only verify() compares."""
     (width, height), kind = image.size, image.format or ""
-    turn = _DECODING if width * height > LARGE_PIXELS else nullcontext()
     if kind == "PNG":
         image.verify()
-        with Image.open(BytesIO(data), formats=FORMATS) as again, turn:
+        with Image.open(BytesIO(data), formats=FORMATS) as again:
             again.load()
             return Picture(data, kind, width, height, orientation(again))
     if kind in ("JPEG", "MPO"):
         kind = "JPEG"  # one with further images behind its end, which telephones add
         image.draft("L", (1, 1))
     turned = orientation(image)  # before a TIFF is loaded, since Pillow then turns it and forgets
-    with turn:
-        image.load()
+    image.load()
     return Picture(data, kind, width, height, turned)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPException
 from typing import NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
@@ -12,6 +12,7 @@ from urllib3.util import make_headers, parse_url
 
 from lance_assets.errors import BadInput
 from lance_assets.ingest.addresses import AddressGuard
+from lance_assets.ingest.answer import Response
 from lance_assets.ingest.connections import Connections
 from lance_assets.ingest.limits import Limits
 from lance_assets.ingest.outcome import FetchError
@@ -33,7 +34,7 @@ class ProxiedConnections(Connections):
         super().__init__(limits, guard, watchdog)
         self._proxies = {scheme: _proxy(url) for scheme, url in getproxies().items() if scheme in ("http", "https")}
 
-    def ask(self, place: Place, headers: Mapping[str, str]) -> tuple[HTTPConnection, HTTPResponse]:
+    def ask(self, place: Place, headers: Mapping[str, str]) -> tuple[socket.socket, Response]:
         """Raises FetchError blocked_address as well."""
         proxy = self._for(place)
         if proxy is None:
@@ -68,7 +69,7 @@ def _open_tunnel(sock: socket.socket, place: Place, proxy: Proxy) -> None:
     """CONNECT (RFC 9110, section 9.3.6)."""
     lines = [f"CONNECT {place.host}:{place.port} HTTP/1.1", f"Host: {place.host}:{place.port}"]
     lines += [f"{name}: {value}" for name, value in proxy.headers.items()]
-    answer = HTTPResponse(sock, method="CONNECT")
+    answer = Response(sock, method="CONNECT")
     try:
         sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         answer.begin()

@@ -64,7 +64,7 @@ def _pin(
     compared = COLUMN in dataset.schema.names
     if groups and not compared:
         raise BadInput(f"no row of {root.images} was compared with the others yet: materialize score/duplicate first")
-    where = "NOT is_placeholder" + (f" AND ({chosen})" if chosen else "")
+    where = _where(chosen)
     try:
         rows = dataset.to_table(columns=_columns(compared), filter=where).sort_by("id")
     except (ValueError, OSError) as error:
@@ -147,6 +147,12 @@ def rows_digest(rows: pa.Table) -> str:
     for row in rows.select(COLUMNS).to_pylist():
         digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _where(chosen: str | None) -> str:
+    """Lance SQL of the rows that may be selected: placeholders only where the filter speaks of them."""
+    asked = [f"({chosen})"] if chosen else []
+    return " AND ".join(asked if "is_placeholder" in (chosen or "") else ["NOT is_placeholder", *asked])
 
 
 def _columns(compared: bool) -> dict[str, str]:

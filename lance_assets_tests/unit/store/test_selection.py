@@ -1,12 +1,14 @@
 """The training set: pinned, split for ever by image digest, the same selection gives the same manifest."""
 
+import pyarrow as pa
 import pytest
 
 from lance_assets.errors import BadInput
+from lance_assets.store.batches import replace_batch, write_fragment
 from lance_assets.store.files import DataRoot
 from lance_assets.store.selection import latest_manifest, pin
 from lance_assets.store.table import open_images
-from lance_assets_tests.tables import add_batch
+from lance_assets_tests.tables import add_batch, image_rows
 
 
 @pytest.fixture
@@ -55,3 +57,11 @@ def test_a_small_set_holds_out_at_least_one_row(root):
 def test_a_filter_that_cannot_be_used_is_named(root, chosen, says):
     with pytest.raises(BadInput, match=says):
         pin(root, chosen, 0.1, [])
+
+
+def test_a_placeholder_is_selected_only_where_the_filter_speaks_of_it(root):
+    rows = image_rows("grey", 5, 200)
+    marked = rows.set_column(rows.schema.names.index("is_placeholder"), "is_placeholder", pa.array([True] * 5))
+    replace_batch(root, "grey", write_fragment(root, iter([marked])), {})
+    assert sum(pin(root, None, 0.2, [])["rows"].values()) == 60
+    assert sum(pin(root, "width > 0 OR is_placeholder", 0.2, [])["rows"].values()) == 65
