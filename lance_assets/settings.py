@@ -82,6 +82,7 @@ class Downloads(Strict):
     attempts: int | None = None
     per_host: int | None = None
     host_delay_s: float | None = None
+    host_wait_s: float | None = None
     robots: bool | None = None
     opt_out_headers: bool | None = None
     strip_location: bool | None = None

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: How often a robots.txt that another process asks for is looked for, and how long threads get to end.
 LOOK_AGAIN_S, END_S = 0.05, 10.0
+#: Failures that pass, but not while we wait.
+LATER = ("robots_unavailable", "host_too_slow")
 
 
 class Download:
@@ -136,7 +138,7 @@ class Download:
 
     def _failed(self, task: Task, error: FetchError) -> FetchError | None:
         """A transient failure goes back into the schedule; the outcome otherwise."""
-        again = error.transient and error.reason != "robots_unavailable" and task.attempt < self._limits.attempts
+        again = error.transient and error.reason not in LATER and task.attempt < self._limits.attempts
         self._schedule.done(task)
         if again and (error.retry_after or 0) <= LONGEST_WAIT_S:
             wait = self._hops.pause(task.attempt) if error.retry_after is None else error.retry_after
@@ -161,6 +163,8 @@ class Download:
             if verdict is None:
                 return
             verdict.check(place.target)
+            if verdict.delay_s * self._schedule.waiting(place.server) > self._limits.host_wait_s:
+                raise FetchError("host_too_slow", f"its robots.txt allows one request in {verdict.delay_s:g} s")
             delay_s = max(delay_s, verdict.delay_s)
         self._schedule.put_host(task, place.server, delay_s)
 

@@ -32,6 +32,8 @@ class Limits:
     """Requests to one host at a time, from all processes of this machine that share a folder."""
     host_delay_s: float = 0.0
     """Between the starts of two requests to one host; a Crawl-delay of its robots.txt may be longer."""
+    host_wait_s: float = 600.0
+    """How long the rows of one host may wait for their turns by its Crawl-delay; those behind end as host_too_slow."""
     robots: bool = True
     """Obey robots.txt."""
     opt_out_headers: bool = True

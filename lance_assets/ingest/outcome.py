@@ -15,6 +15,7 @@ REASONS = frozenset(
         "too_many_redirects",
         "robots_disallowed",
         "robots_unavailable",
+        "host_too_slow",
         "opted_out",
         "encoded_body",
         "too_large",
@@ -34,7 +35,7 @@ REASONS = frozenset(
 )
 
 #: Reasons that may pass by themselves; all others are final.
-TRANSIENT = {"dns", "timeout", "connection", "incomplete", "robots_unavailable"} | {
+TRANSIENT = {"dns", "timeout", "connection", "incomplete", "robots_unavailable", "host_too_slow"} | {
     f"http_{status}" for status in (408, 425, 429, 500, 502, 503, 504)
 }
 

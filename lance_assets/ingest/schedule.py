@@ -92,6 +92,12 @@ class Schedule:
             self._look_at(host, 0.0)
             self._changed.notify()
 
+    def waiting(self, server: str) -> int:
+        """Tasks that wait for their turn at a host."""
+        with self._changed:
+            host = self._hosts.get(server)
+            return len(host.queue) if host else 0
+
     def take(self) -> Task | None:
         """Waits for a task that may go on now; None once closed. A task of a host holds a slot of it until `done`."""
         with self._changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,23 @@ def test_a_crawl_delay_is_kept(server: FaultServer) -> None:
     assert reasons(outcomes) == [None] * 6
     times = [when for path, when in server.log.times if path != "/robots.txt"]
     assert times[-1] - times[0] >= 0.7, "6 requests, 0.2 s apart, on a machine that may be busy"
+
+
+def test_a_crawl_delay_that_would_hold_up_the_batch_ends_the_rows_behind_and_leaves_other_hosts_alone(
+    server: FaultServer,
+) -> None:
+    with FaultServer() as other:
+        server.robots("User-agent: *\nCrawl-delay: 0.5")
+        limits = Limits(allow_hosts=frozenset({server.host, other.host}), host_wait_s=1.0)
+        urls = [server.url("color", number) for number in range(20)] + [other.url("color", 1)]
+        with Fetcher(limits) as fetcher:
+            outcomes = list(fetcher.fetch_all(urls, threads=4))
+    counts = Counter(reasons(outcomes))
+    assert counts["host_too_slow"] >= 15 and counts[None] == 21 - counts["host_too_slow"] >= 3
+    assert reasons(outcomes)[-1] is None, "the other host"
+    assert len(server.images) == counts[None] - 1
+    late = next(outcome for outcome in outcomes if isinstance(outcome, FetchError))
+    assert late.transient and late.attempts == 1
 
 
 def test_only_the_first_512_kilobytes_count() -> None:
