@@ -30,8 +30,8 @@ Report = Callable[[str], None]
 
 #: Besides id and source digest, what a slice of captions is known by when a killed run's work is looked for.
 CAPTION = ("image_url", "caption", "messages", "problem", "load", "address")
-#: Seconds between two looks at how far the downloads are.
-PROGRESS_S = 10.0
+#: Seconds between two lines about how far the downloads are, and between two looks at the tasks.
+PROGRESS_S, LOOK_S = 10.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -197,15 +197,17 @@ class _Batch:
     def _awaited(self, tasks: Sequence[Any]) -> Iterator[Any]:
         """Results as they come, with a line about the downloads now and then. Where some fail the others are yielded
         first, so that their work is not lost; then the first failure is raised."""
-        waiting, failed = list(tasks), None
+        waiting, failed, told = list(tasks), None, time.monotonic()
         while waiting:
-            ready, waiting = ray.wait(waiting, num_returns=1, timeout=PROGRESS_S)
+            ready, waiting = _first_ready(waiting)
             for task in ready:
                 try:
                     yield ray.get(task)
                 except Exception as error:  # raised below
                     failed = failed or error
-            self.say(self._progress())
+            if ready or time.monotonic() - told > PROGRESS_S:
+                told = time.monotonic()
+                self.say(self._progress())
         if failed:
             raise failed
 
@@ -220,6 +222,15 @@ def sliced(rows: pa.Table) -> list[pa.Table]:
     """The rows of one fragment each."""
     size = rows_per_fragment(rows.num_rows)
     return [rows.slice(start, size).combine_chunks() for start in range(0, rows.num_rows, size)]
+
+
+def _first_ready(waiting: list[Any]) -> tuple[list[Any], list[Any]]:
+    """What ray.wait says of the tasks within LOOK_S. An interrupt that comes meanwhile is raised as it is: Ray hides it
+    behind a SystemError."""
+    try:
+        return ray.wait(waiting, num_returns=1, timeout=LOOK_S)
+    except SystemError as error:
+        raise (error.__cause__ or error) from None
 
 
 def _tags(known: Mapping[str, Any] | None) -> dict[str, str | None]:

@@ -71,8 +71,8 @@ def other_columns(folder):
     ("make", "path", "flags", "words"),
     [
         (nothing, "elsewhere", [], "there is no file or folder {shots}/elsewhere"),
-        (nothing, "*.jsonl", [], "holds no .csv, .jsonl, .parquet file"),
-        (nothing, "", [], "{shots} holds no .csv, .jsonl, .parquet file"),
+        (nothing, "*.jsonl", [], "holds no .arrow, .csv, .json, .jsonl, .parquet file"),
+        (nothing, "", [], "{shots} holds no .arrow, .csv, .json, .jsonl, .parquet file"),
         (empty_file, "", [], "{shots} holds no rows: every file there is empty"),
         (empty_file, "x.jsonl", [], "{shots}/x.jsonl holds no rows: every file there is empty"),
         (broken_lines, "", [], "no row of {shots} can be read: x.jsonl holds no valid record"),

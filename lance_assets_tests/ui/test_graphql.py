@@ -12,6 +12,7 @@ BATCHED = {
     "score/exposure",
     "score/caption_quality",
     "score/alignment",
+    "score/duplicate",
 }
 WHOLE = {"alignment_model", "sft_dataset", "qwen_vl_checkpoint", "evaluation"}
 SCALARS = {"mean", "p05", "p50", "p95", "null_fraction", "rows", "failed"}
@@ -43,7 +44,14 @@ def test_every_scorer_reports_the_same_scalars_and_pictures(platform, by_graphql
 
 def test_the_page_of_a_run_says_how_far_it_came(platform, by_graphql):
     lines = platform.graphql.lines(by_graphql.runs[0])
-    for words in ("30/30 rows", "sharpness scored", "alignment scored", "rows to train on", "training on", "held-out"):
+    for words in (
+        "30 downloads of 30 rows are over",
+        "sharpness scored",
+        "alignment scored",
+        "rows to train on",
+        "training on",
+        "held-out",
+    ):
         assert any(words in line for line in lines), f"no line says {words!r}: {lines}"
 
 
