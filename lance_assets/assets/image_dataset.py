@@ -37,7 +37,7 @@ def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ra
     """Images with captions as conversations, one row per picture, one atomic commit per batch.
 
     Downloads over Ray Data with retries and limits; what cannot be stored goes to the rejects with a typed reason.
-    Running a batch again loads only rows that changed or that failed in passing. The tag lance_assets/force asks every
+    Running a batch again loads only rows that changed. The tag lance_assets/force asks every
     server whether its image is still the same; lance_assets/retry tries rejects again, of one reason or "any" that may
     go better by now.
     """

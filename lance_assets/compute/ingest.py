@@ -69,8 +69,8 @@ def rows_per_fragment(rows: int) -> int:
 
 def ingest(plan: Plan, batches: Sequence[str], run_id: str, report: Report, mode: Mode = Mode()) -> Iterator[Ingested]:
     """Stores the batches one after the other and yields each once it is committed, or with `failure` set: a batch that
-    fails does not stop the others. Rows that are stored or rejected already are left alone, but for what `mode` says
-    and for failures in passing."""
+    fails does not stop the others. Rows that are stored or rejected already are left alone, but for what `mode` says;
+    a batch of which no row is stored tries again what failed in passing."""
     ensure_images(plan.root)
     forget_old(plan.landing(""))
     for batch in batches:
@@ -112,9 +112,9 @@ class _Batch:
         return self.done
 
     def _again(self) -> set[str]:
-        """Ids of rejects, and of placeholders where asked for, that are to be tried again."""
+        """Ids of rejects, and of placeholders, that are to be tried again: where asked for, or nothing is stored."""
         if self.mode.reason is None:
-            tried = hopeful(self.refused)
+            tried = hopeful(self.refused) if self.mode.retry or not self.there.num_rows else set()
             return tried | self._placeholders(TRANSIENT | {"blocked_address"}) if self.mode.retry else tried
         mine = self.refused.filter(pc.field("reason") == self.mode.reason)
         return {*mine["id"].to_pylist(), *self._placeholders({self.mode.reason})}
