@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -16,9 +15,9 @@ from lance_assets.ingest.location import strip_location
 from lance_assets.ingest.outcome import Fetched, FetchError
 from lance_assets.ingest.polyglot import foreign_content
 
-# As many at a time as there are cores, however many threads download: a decoded image may take 4 bytes a pixel, and
-# more threads than cores only get in each other's way.
-_DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+# One at a time, however many threads download: a Ray task has one core, a decoded image may take 4 bytes a pixel, and
+# threads that decode beside each other spend a tenth more CPU on waking each other.
+_DECODING = threading.Lock()
 
 
 class Picture(NamedTuple):

@@ -103,6 +103,11 @@ class Robots:
             isolation_level=None,
             check_same_thread=False,
         )
+        # switching to a write-ahead log fails at once where another process does it, without waiting for the timeout
+        with self._claims.held("robots.sqlite"):
+            self._prepare()
+
+    def _prepare(self) -> None:
         self._store.execute("pragma journal_mode = wal")
         self._store.execute("pragma synchronous = off")
         self._store.execute(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -214,3 +216,28 @@ def test_rules_are_read_as_the_standard_says(text: str, allowed: bool) -> None:
 def test_a_crawl_delay_is_capped() -> None:
     text = rules_for_us(b"User-agent: *\nCrawl-delay: 86400")
     assert Verdict(0, text).delay_s == robots_module.LONGEST_DELAY_S
+
+
+OPENS = """
+import sys
+from pathlib import Path
+from lance_assets.ingest.robots import Robots
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(30):
+    Robots(Path(sys.argv[1]) / str(number)).close()
+"""
+
+
+def test_processes_that_start_at_the_same_moment_share_a_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENS, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    for process in running:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=60)[1] for process in running]
+    assert [process.returncode for process in running] == [0] * 4, said
