@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from lance_assets.compute.fragment import items_of, stale_rows
+from lance_assets.compute.fragment import rows_of
 from lance_assets.compute.label import Labelled, Report, each_batch, identity_of, not_broken
+from lance_assets.compute.reading import stale_rows
 from lance_assets.scoring.api import ScoreFailure, State
 from lance_assets.scoring.duplicate import Duplicate
 from lance_assets.store import ledger
@@ -26,6 +27,7 @@ from lance_assets.store.cells import Cells
 from lance_assets.store.claims import Held, claim
 from lance_assets.store.duplicates import CLAIM, COLUMN, TYPE, Grouping, Pair, Picture
 from lance_assets.store.duplicates_stored import pinned, stored
+from lance_assets.store.failures import failures_table
 from lance_assets.store.files import DataRoot
 from lance_assets.store.intents import Part
 from lance_assets.store.labelling import Job, Outcome, label_batch
@@ -36,12 +38,12 @@ from lance_assets.store.table import open_images
 
 @dataclass(frozen=True)
 class Hashed:
-    """The rows of one fragment, in order: pictures with their hashes, states (where not OK the hash says nothing), the
-    first reason for one that is not OK, and the input digest."""
+    """The rows of one fragment, in order: pictures with their hashes, states (where not OK the hash says nothing), those
+    without a hash and why (schema FAILED), and the input digest."""
 
     pictures: list[Picture]
     states: np.ndarray
-    message: str | None
+    failures: pa.Table
     digest: str
     started: datetime
 
@@ -56,7 +58,7 @@ def hash_fragment(root: DataRoot, version: int, job: Job, scorer: Duplicate) -> 
     rows: list[pa.Table] = []
     hashes: list[bytes | ScoreFailure | None] = []
     for chunk in stale_rows(dataset, job.fragment, {scorer.name: scorer}, {scorer.name: job.columns[COLUMN]}):
-        hashes += scorer.hashes(items_of(chunk))
+        hashes += scorer.hashes(rows_of(chunk))
         rows.append(chunk.drop_columns(["image"]))
     table = pa.concat_tables(rows)
     columns = (table[name].to_pylist() for name in ("id", "image_sha256", "_rowid"))
@@ -64,10 +66,10 @@ def hash_fragment(root: DataRoot, version: int, job: Job, scorer: Duplicate) -> 
         Picture(id, sha256, row, None if isinstance(hash, ScoreFailure) else hash)
         for id, sha256, row, hash in zip(*columns, hashes, strict=True)
     ]
-    failures = [one for one in hashes if isinstance(one, ScoreFailure)]
-    states = [one.state if isinstance(one, ScoreFailure) else State.OK for one in hashes]
-    message = str(failures[0]) if failures else None
-    return Hashed(pictures, np.array(states, np.uint8), message, input_digest(table, scorer.fields), started)
+    states = np.array([one.state if isinstance(one, ScoreFailure) else State.OK for one in hashes], np.uint8)
+    messages = {at: str(one) for at, one in enumerate(hashes) if isinstance(one, ScoreFailure)}
+    failed = failures_table(table["id"], states, messages)
+    return Hashed(pictures, states, failed, input_digest(table, scorer.fields), started)
 
 
 _hash_fragment = ray.remote(num_cpus=1, max_retries=2)(hash_fragment)
@@ -153,7 +155,7 @@ class _Pass:
             job.columns[COLUMN],
         )
         states = tuple(int(count) for count in np.bincount(hashed.states, minlength=len(State)))
-        return Part(staged, hashed.digest, states, hashed.message, hashed.started)
+        return Part(staged, hashed.digest, states, hashed.failures, hashed.started)
 
     def accept(self, column: str, parts: Sequence[Part]) -> None:
         """Raises ScorerBroken, LostClaim."""

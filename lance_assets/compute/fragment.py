@@ -2,70 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 import lance
 import numpy as np
 import pyarrow as pa
 
+from lance_assets.compute.reading import shares, stale_rows
 from lance_assets.ingest.conversation import caption_of
-from lance_assets.scoring.api import Item, Scored, Scorer, score_items
+from lance_assets.scoring.api import Rows, Scorer, State
+from lance_assets.scoring.passes import Scored, score_items
 from lance_assets.store import ledger
 from lance_assets.store.cells import Cells
 from lance_assets.store.columns import column_of
+from lance_assets.store.failures import failures_table
 from lance_assets.store.files import DataRoot
-from lance_assets.store.fragments import fragment_at
 from lance_assets.store.intents import Part
 from lance_assets.store.labelling import Job
 from lance_assets.store.staging import stage
 from lance_assets.store.staleness import input_digest
 from lance_assets.store.table import open_images
 
-#: Rows decoded and scored at a time: bounds the memory of decoded pictures, whatever the size of a fragment.
-CHUNK = 64
+#: Requests to one served scorer that are on their way while the next rows are read.
+IN_FLIGHT = 4
 
 
-class ScoreCall(Protocol):
-    """Scores a table of rows with columns id, messages, caption_missing, image, ... for all named scorers."""
+class Pending(Protocol):
+    """Scores that are being made elsewhere. Raises what made them impossible."""
 
-    def __call__(self, scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Scored]: ...
+    def result(self) -> Scored: ...
+
+
+#: Asks a served scorer for a table of rows and does not wait.
+Ask = Callable[[pa.Table], Pending]
+#: Scores rows by the named scorers, here and now.
+ScoreCall = Callable[[Mapping[str, Scorer], pa.Table], dict[str, Scored]]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """How scorers are reached: `served` ones by name, the others by `call`. `models` is the folder of models."""
+
+    models: Path = Path()
+    served: Mapping[str, Ask] = field(default_factory=dict)
+    call: ScoreCall | None = None
+
+
+@dataclass
+class Fragment:
+    """What became of the columns of a fragment: staged, or why a scorer cannot work at all."""
+
+    parts: list[Part] = field(default_factory=list)
+    errors: dict[str, Exception] = field(default_factory=dict)
 
 
 def score_locally(scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Scored]:
     """The fused pass in this process."""
-    return score_items(scorers, items_of(rows))
+    return score_items(scorers, rows_of(rows))
 
 
-def items_of(rows: pa.Table) -> list[Item]:
-    """Rows of the table as scorers see them; pictures stay encoded until a scorer touches them."""
-    present = ["image"] if "image" in rows.schema.names else []
-    images = rows["image"].to_pylist() if present else [None] * rows.num_rows
-    return [
-        Item(row["id"], caption_of(row["messages"]), row["caption_missing"], image, row.get("width"), row.get("height"))
-        for row, image in zip(rows.drop_columns(present).to_pylist(), images, strict=True)
-    ]
+def rows_of(table: pa.Table) -> Rows:
+    """Rows of the table as scorers see them."""
+    return Rows(table, caption_of)
 
 
 def score_fragment(
-    root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], call: ScoreCall
-) -> list[Part]:
-    """Scores the stale rows of one fragment at one pinned version and stages one file per scorer."""
-    started = ledger.now()
-    dataset = open_images(root, version)
-    wanted = {name: job.columns[column_of(name)] for name in scorers}
-    rows: dict[str, list[pa.Table]] = {name: [] for name in scorers}
-    scored: dict[str, list[Scored]] = {name: [] for name in scorers}
-    for chunk in stale_rows(dataset, job.fragment, scorers, wanted):
-        for names, mine in _shares(chunk, wanted):
-            for name, result in call({name: scorers[name] for name in names}, mine).items():
-                scored[name].append(result)
-                rows[name].append(mine.drop_columns([name for name in ("image",) if name in mine.schema.names]))
-    return [
-        _part(root, dataset, job.fragment, scorers[name], wanted[name], rows[name], results, started)
-        for name, results in scored.items()
-    ]
+    root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], tools: Tools | None = None
+) -> Fragment:
+    """Scores the stale rows of one fragment at one pinned version and stages one file per scorer. Memory is that of
+    some chunks of rows, whatever the size of the fragment."""
+    tools, started = tools or Tools(), ledger.now()
+    dataset, done = open_images(root, version), Fragment()
+    ready = _loaded(scorers, tools, done)
+    wanted = {name: job.columns[column_of(name)] for name in ready}
+    columns = {name: _Column() for name in ready}
+    call = tools.call or score_locally
+    for chunk in stale_rows(dataset, job.fragment, ready, wanted) if ready else ():
+        for names, mine in shares(chunk, wanted):
+            lean = mine.drop_columns([name for name in ("image",) if name in mine.column_names])
+            for name in names:
+                columns[name].rows.append(lean)
+                if name in tools.served:
+                    columns[name].ask(tools.served[name], _read_by(ready[name], mine))
+            here = {name: ready[name] for name in names if name not in tools.served}
+            for name, scored in call(here, mine).items() if here else ():
+                columns[name].scored.append(scored)
+    for name, column in columns.items():
+        try:
+            column.finish()
+            scorer, offsets = ready[name], wanted[name]
+            done.parts.append(_part(root, dataset, job.fragment, scorer, offsets, column, started))
+        except Exception as error:  # a served scorer that is gone costs its own column
+            done.errors[name] = error
+    return done
+
+
+@dataclass
+class _Column:
+    """One column while it grows: rows without their images, scores in the same order, requests on their way."""
+
+    rows: list[pa.Table] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
+    waiting: deque[Pending] = field(default_factory=deque)
+    error: Exception | None = None
+
+    def ask(self, ask: Ask, rows: pa.Table) -> None:
+        """After an error nothing more is asked: the column is lost, and `finish` raises it."""
+        if self.error is not None:
+            return
+        try:
+            while len(self.waiting) >= IN_FLIGHT:
+                self.scored.append(self.waiting.popleft().result())
+            self.waiting.append(ask(rows))
+        except Exception as error:
+            self.error = error
+
+    def finish(self) -> None:
+        if self.error is not None:
+            raise self.error
+        while self.waiting:
+            self.scored.append(self.waiting.popleft().result())
+
+
+def _loaded(scorers: Mapping[str, Scorer], tools: Tools, done: Fragment) -> dict[str, Scorer]:
+    """The scorers that can work, with their models; served ones have theirs elsewhere."""
+    ready: dict[str, Scorer] = {}
+    for name, scorer in scorers.items():
+        try:
+            ready[name] = scorer if name in tools.served else loaded(scorer, tools.models)
+        except Exception as error:  # it costs its own column
+            done.errors[name] = error
+    return ready
+
+
+def loaded(scorer: Scorer, models: Path) -> Scorer:
+    """The scorer with its model, which this process loads once for all fragments."""
+    return _kept(_Key(scorer), models)
+
+
+class _Key:
+    """Scorers that are equal for a process: of one class (whose code is part of it), version and config."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self._what = (type(scorer), scorer.name, scorer.version, scorer.config)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self._what == other._what
+
+    def __hash__(self) -> int:
+        return hash(self._what[:3])
+
+
+@lru_cache(maxsize=32)
+def _kept(key: _Key, models: Path) -> Scorer:
+    key.scorer.load(models)
+    return key.scorer
+
+
+def _read_by(scorer: Scorer, rows: pa.Table) -> pa.Table:
+    """What travels to a served scorer."""
+    return rows.select([name for name in rows.column_names if name == "id" or name in scorer.fields])
 
 
 def _part(
@@ -74,56 +177,22 @@ def _part(
     number: int,
     scorer: Scorer,
     offsets: np.ndarray | None,
-    rows: list[pa.Table],
-    results: list[Scored],
+    column: _Column,
     started: datetime,
 ) -> Part:
-    states = np.concatenate([result.states for result in results])
-    values = np.concatenate([result.values for result in results])
+    states = np.concatenate([scored.states for scored in column.scored])
+    values = pa.concat_arrays([scored.values for scored in column.scored])
+    rows = pa.concat_tables(column.rows)
+    starts = np.cumsum([0, *(len(scored.states) for scored in column.scored)]).tolist()
+    messages = {
+        start + at: why
+        for start, scored in zip(starts, column.scored, strict=False)
+        for at, why in scored.messages.items()
+    }
     return Part(
         staged=stage(root, dataset, number, column_of(scorer.name), Cells.of(values, states), offsets),
-        digest=input_digest(pa.concat_tables(rows), scorer.fields),
-        states=tuple(int(count) for count in np.bincount(states, minlength=4)),
-        message=next((text for result in results for text in result.messages if text), None),
+        digest=input_digest(rows, scorer.fields),
+        states=tuple(int(count) for count in np.bincount(states, minlength=len(State))),
+        failures=failures_table(rows["id"], states, messages),
         started=started,
     )
-
-
-def _shares(chunk: pa.Table, wanted: Mapping[str, np.ndarray | None]) -> Iterator[tuple[list[str], pa.Table]]:
-    """Which scorers want which rows of a chunk: those that want the same rows share a pass."""
-    at = chunk["_rowaddr"].to_numpy() & 0xFFFFFFFF
-    groups: dict[bytes, tuple[list[str], np.ndarray]] = {}
-    for name, offsets in wanted.items():
-        mask = np.ones(len(at), bool) if offsets is None else np.isin(at, offsets)
-        groups.setdefault(mask.tobytes(), ([], mask))[0].append(name)
-    for names, mask in groups.values():
-        if mask.any():
-            yield names, chunk if mask.all() else chunk.filter(pa.array(mask))
-
-
-def stale_rows(
-    dataset: lance.LanceDataset,
-    number: int,
-    scorers: Mapping[str, Scorer],
-    wanted: Mapping[str, np.ndarray | None],
-) -> Iterator[pa.Table]:
-    """The rows of a fragment that any scorer wants (offsets by name, None = all), CHUNK at a time, with their row ids,
-    addresses and what the scorers read."""
-    fields = {name for scorer in scorers.values() for name in scorer.fields}
-    columns = ["id", "image_sha256", *sorted(fields | {"messages", "caption_missing"})]
-    rows = None
-    if all(offsets is not None for offsets in wanted.values()):
-        stale = np.unique(np.concatenate([offsets for offsets in wanted.values() if offsets is not None]))
-        rows = f"_rowaddr IN ({','.join(str((number << 32) + int(offset)) for offset in stale)})"
-    scanner = dataset.scanner(
-        columns=columns,
-        filter=rows,
-        fragments=[fragment_at(dataset, number)],
-        batch_size=CHUNK,
-        blob_handling="all_binary",
-        scan_in_order=True,
-        with_row_address=True,
-        with_row_id=True,
-    )
-    for batch in scanner.to_batches():
-        yield pa.Table.from_batches([batch])

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
 
-from lance_assets.compute.fragment import ScoreCall, score_fragment, score_locally
+from lance_assets.compute.fragment import Fragment, Tools, score_fragment
+from lance_assets.compute.isolation import ended_the_process, score_isolated
 from lance_assets.errors import in_one_line
 from lance_assets.scoring.api import Scorer, State
+from lance_assets.scoring.known import PREFIX
 from lance_assets.store.columns import column_of, scorer_of, state_of
 from lance_assets.store.duplicates import TYPE, Pair
 from lance_assets.store.files import DataRoot
@@ -50,15 +52,12 @@ class ScorerBroken(RuntimeError):
     """Every row of a batch failed for good: that is a fault of the scorer, not of the rows, and is not published."""
 
 
-_score_fragment = ray.remote(num_cpus=1, max_retries=2)(score_fragment)
-
-
 def identity_of(scorer: Scorer) -> Identity:
     """What the column of this scorer claims to be now."""
-    type = TYPE if scorer.across else pa.float32()
-    return Identity(
-        column_of(scorer.name), scorer.name, scorer.version, scorer.config_hash(), tuple(scorer.fields), type
-    )
+    type = TYPE if scorer.across else scorer.type
+    # what other scorers gave enters by their identity, which is part of the hash
+    fields = tuple(name for name in scorer.fields if not name.startswith(PREFIX))
+    return Identity(column_of(scorer.name), scorer.name, scorer.version, scorer.config_hash(), fields, type)
 
 
 def label(
@@ -67,16 +66,16 @@ def label(
     scorers: Mapping[str, Scorer],
     run_id: str,
     report: Report,
-    call: ScoreCall = score_locally,
+    tools: Tools | None = None,
     force: bool = False,
 ) -> Iterator[Labelled]:
     """Scores what is stale in the batches and yields one result per (batch, scorer) after its commit.
 
     What fails is yielded with `failure` set and stops nothing else: a failing batch, column or fragment costs only
-    itself, and stays stale.
+    itself, and stays stale. `tools` says how served scorers are reached and where models lie.
     """
     identities = [identity_of(scorer) for scorer in scorers.values()]
-    tasks = on_ray(root, scorers, call)
+    tasks = on_ray(root, scorers, tools or Tools())
 
     def pass_over(batch: str) -> list[Outcome]:
         return label_batch(root, batch, identities, run_id, tasks, not_broken, force)
@@ -103,25 +102,53 @@ def each_batch(
             yield done
 
 
-def on_ray(root: DataRoot, scorers: Mapping[str, Scorer], call: ScoreCall) -> RunJobs:
+def on_ray(root: DataRoot, scorers: Mapping[str, Scorer], tools: Tools) -> RunJobs:
     """One Ray task per stale fragment, all columns that are stale there in one pass; results as they come. A failing
-    fragment never throws the others away."""
+    fragment, or a scorer that fails as a whole, never throws the others away.
+
+    A fragment on which the process of the task ends (a decoder that crashes, no memory) is scored once more, each piece
+    in a process apart, until the row that does it is alone.
+    """
 
     def run(version: int, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Part] | Exception]]:
-        tasks = {_score_fragment.remote(root, version, job, _wanted(job), call): job for job in jobs}
+        tasks = {_score_fragment.remote(root, version, job, wanted(job), tools): job for job in jobs}
+        careful: set[ray.ObjectRef] = set()
         waiting = list(tasks)
         while waiting:
             [task], waiting = ray.wait(waiting, num_returns=1)
+            job = tasks[task]
             try:
-                result: list[Part] | Exception = ray.get(task)
+                yield from _by_column(job, ray.get(task))
             except Exception as error:  # raised again per column, after the good fragments are published
-                result = error
-            yield tasks[task], result
+                if ended_the_process(error) and task not in careful:
+                    again = _score_carefully.remote(root, version, job, wanted(job), tools)
+                    tasks[again] = job
+                    careful.add(again)
+                    waiting.append(again)
+                else:
+                    yield job, error
 
-    def _wanted(job: Job) -> dict[str, Scorer]:
+    def wanted(job: Job) -> dict[str, Scorer]:
         return {scorer_of(column): scorers[scorer_of(column)] for column in job.columns}
 
     return run
+
+
+def _score_apart(
+    root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], tools: Tools
+) -> Fragment:
+    return score_fragment(root, version, job, scorers, replace(tools, call=score_isolated))
+
+
+_score_fragment = ray.remote(num_cpus=1, max_retries=2)(score_fragment)
+_score_carefully = ray.remote(num_cpus=1, max_retries=2)(_score_apart)
+
+
+def _by_column(job: Job, done: Fragment) -> Iterator[tuple[Job, list[Part] | Exception]]:
+    yield job, done.parts
+    for name, error in done.errors.items():
+        column = column_of(name)
+        yield replace(job, columns={column: job.columns[column]}), error
 
 
 def not_broken(column: str, parts: Sequence[Part]) -> None:
@@ -164,15 +191,3 @@ def _told(result: Labelled) -> str:
 
 def _said(error: Exception) -> str:
     return in_one_line(f"{type(error).__name__}: {error}")
-
-
-def batch_values(root: DataRoot, batch: str, scorer: str) -> dict[str, Any]:
-    """Values (float32, NaN where not ok) and states of one column of one batch as stored now, for what people see."""
-    dataset = open_images(root)
-    column = column_of(scorer)
-    fragments = [dataset.get_fragment(number) for number in batch_fragments(dataset, batch)]
-    if not fragments:
-        return {"values": np.array([], np.float32), "states": np.array([], np.uint8)}
-    table = dataset.scanner(columns=[column, state_of(column)], fragments=fragments).to_table()
-    values = table[column].to_numpy(zero_copy_only=False).astype(np.float32)
-    return {"values": values, "states": table[state_of(column)].to_pylist()}

@@ -7,10 +7,11 @@ from typing import Any
 
 import lance
 import numpy as np
+import pyarrow as pa
 
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.preview.sheet import contact_sheet
-from lance_assets.store.columns import column_of
+from lance_assets.store.columns import column_of, state_of
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import batch_fragments, of_batch, open_images
 
@@ -26,17 +27,36 @@ def sample_sheet(root: DataRoot, batch: str) -> str:
 
 
 def extremes_sheet(root: DataRoot, batch: str, scorer: str) -> str:
-    """Contact sheet of the lowest and the highest scores of a batch, each with its score."""
+    """Contact sheet of the lowest and the highest scores of a batch, each with its score; of some rows with their
+    values where these are no numbers."""
     dataset = open_images(root)
     found = dataset.scanner(columns=[column_of(scorer)], filter=of_batch(batch), with_row_id=True).to_table()
-    scored = sorted(
-        (value, row)
-        for value, row in zip(found[column_of(scorer)].to_pylist(), found["_rowid"].to_pylist(), strict=True)
-        if value is not None
-    )
+    pairs = zip(found[column_of(scorer)].to_pylist(), found["_rowid"].to_pylist(), strict=True)
+    scored = [(value, row) for value, row in pairs if value is not None]
+    if is_number(found[column_of(scorer)].type):
+        scored.sort()
     half = SHEET_ROWS // 2
     chosen = scored if len(scored) <= SHEET_ROWS else scored[:half] + scored[-half:]
-    return _sheet(dataset, [(row, f"{scorer} {value:.0f}") for value, row in chosen])
+    return _sheet(dataset, [(row, _noted(scorer, value)) for value, row in chosen])
+
+
+def _noted(scorer: str, value: Any) -> str:
+    return f"{scorer} {value:.0f}" if isinstance(value, int | float) else str(value)[:80]
+
+
+def is_number(type: pa.DataType) -> bool:
+    return pa.types.is_floating(type) or pa.types.is_integer(type)
+
+
+def batch_values(root: DataRoot, batch: str, scorer: str) -> tuple[pa.ChunkedArray, list[int | None]]:
+    """Values (NULL where not ok) and states of one column of one batch as stored now, for what people see."""
+    dataset = open_images(root)
+    column = column_of(scorer)
+    fragments = [dataset.get_fragment(number) for number in batch_fragments(dataset, batch)]
+    if not fragments:
+        return pa.chunked_array([], dataset.schema.field(column).type), []
+    table = dataset.scanner(columns=[column, state_of(column)], fragments=fragments).to_table()
+    return table[column], table[state_of(column)].to_pylist()
 
 
 def _row_ids(dataset: lance.LanceDataset, batch: str) -> list[int]:

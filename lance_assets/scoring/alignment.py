@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lance_assets.errors import BadInput
 from lance_assets.scoring.alignment_fit import FIT_VERSION, MAX_ROWS, NothingToLearn, fit_alignment
 from lance_assets.scoring.alignment_model import AlignmentModel
-from lance_assets.scoring.api import Item, RowScorer, ScoreFailure, ScorerConfig, State
-from lance_assets.scoring.registry import register
+from lance_assets.scoring.api import Item, RowScorer, ScoreFailure, ScorerConfig, Served, State
+from lance_assets.scoring.known import register
 
 __all__ = [
     "FIT_VERSION",
@@ -17,11 +19,17 @@ __all__ = [
     "AlignmentModel",
     "NothingToLearn",
     "fit_alignment",
+    "model_folder",
 ]
 
 
 #: As `model_digest`: the fit found nothing to learn (one row, equal captions), so every row is refused until a refit.
 NOTHING = "nothing-to-learn"
+
+
+def model_folder(models: Path, digest: str) -> Path:
+    """Where a fitted model lies."""
+    return models / "alignment" / digest[:16]
 
 
 class AlignmentConfig(ScorerConfig):
@@ -44,7 +52,7 @@ class Alignment(RowScorer):
         "Agreement of caption and picture, learnt from this table: 0 another picture's, 50 unknown, 100 its own"
     )
     unit = "0..100 = probability in percent at even odds, higher is better"
-    served = True
+    served = Served()
     Config = AlignmentConfig
     config: AlignmentConfig
 
@@ -53,6 +61,15 @@ class Alignment(RowScorer):
         if model is not None and model.digest != self.config.model_digest:
             raise BadInput(f"alignment is configured for the model {self.config.model_digest}, not {model.digest}")
         self.model = model
+
+    def check(self, models: Path) -> None:
+        if self.config.model_digest is None:
+            raise BadInput("score/alignment needs a model: materialize alignment_model first")
+
+    def load(self, models: Path) -> None:
+        digest = self.config.model_digest
+        if digest is not None and digest != NOTHING and self.model is None:
+            self.model = AlignmentModel.load(model_folder(models, digest))
 
     @classmethod
     def of(cls, model: AlignmentModel) -> Alignment:

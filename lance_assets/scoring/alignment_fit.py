@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from lance_assets.errors import BadInput
 from lance_assets.scoring.alignment_model import FOLDS, AlignmentModel, Fold, fold_of
+from lance_assets.scoring.decoding import decode
 from lance_assets.scoring.features import (
     BLOCKS,
     PICTURE_SIZE,
@@ -18,7 +19,7 @@ from lance_assets.scoring.features import (
     inverse_document_frequency,
     picture_vector,
 )
-from lance_assets.scoring.item import ScoreFailure, decode
+from lance_assets.scoring.outcome import ScoreFailure
 
 FIT_VERSION = "1"
 """Moves when the same rows would give another model."""

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lance_assets.errors import BadInput
+from lance_assets.scoring.decoding import decode
 from lance_assets.scoring.features import CAPTION_SIZE, PICTURE_SIZE, caption_presence, caption_vectors, picture_vector
-from lance_assets.scoring.item import Item, ScoreFailure, decode
+from lance_assets.scoring.item import Item
+from lance_assets.scoring.outcome import ScoreFailure
 
 FORMAT = 1
 FOLDS = 2

@@ -1,7 +1,7 @@
-"""What a scorer is, and the one pass that runs many of them over the same rows.
+"""What a scorer is.
 
-A scorer turns rows into one float32 column, 0..100, higher is better. It is plain Python: no Dagster, no Ray, no Lance,
-so that the same object runs in a Ray task, in a Serve replica and in a unit test.
+A scorer turns rows into one column, by default float32, 0..100, higher is better. It is plain Python: no Dagster, no
+Ray, no Lance, so that the same object runs in a Ray task, in a Serve replica and in a unit test.
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
 
-from lance_assets.scoring.item import Item, ScoreFailure, State, describe
+from lance_assets.scoring.item import Item
+from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
+from lance_assets.scoring.rows import Rows
 
-__all__ = ["FIELDS", "Item", "RowScorer", "ScoreFailure", "Scored", "Scorer", "ScorerConfig", "State", "score_items"]
+__all__ = ["FIELDS", "Item", "RowScorer", "Rows", "ScoreFailure", "Scorer", "ScorerConfig", "Served", "State"]
 
-FIELDS = ("image", "messages", "caption_missing", "width", "height")
-"""The table columns that a scorer may read."""
+FIELDS = ("image", "messages", "caption_missing", "width", "height", "format", "image_url", "image_sha256")
+"""The table columns that a scorer may read; besides, the columns of other scorers (score_<name>)."""
+
+Outcomes = Sequence[Any | ScoreFailure] | pa.Array
+"""One value or failure per row, in order; as numpy or Arrow arrays where no row failed."""
 
 
 class ScorerConfig(BaseModel):
@@ -29,26 +34,44 @@ class ScorerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
+    operational: ClassVar[frozenset[str]] = frozenset()
+    """Settings that cannot change a score (limits, addresses, prices): they are not part of the hash."""
+
     def config_hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        said = self.model_dump(mode="json", exclude=set(self.operational))
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Served(BaseModel):
+    """How a scorer is served: replicas hold its model, loaded once and shared by all runs and batches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_replicas: int = Field(default=1, ge=1, description="replicas at most; none while nobody asks")
+    cpus: float = Field(default=0.0, ge=0, description="cores that a replica reserves")
+    gpus: float = Field(default=0.0, ge=0, description="GPUs, or a share of one, that a replica reserves")
+    batch_rows: int = Field(default=64, ge=1, le=4096, description="rows that a replica scores at a time, of one or more calls")
 
 
 class Scorer(ABC):
     """Base of every scorer: class attributes say what it is, `score` does it.
 
     `version` must move whenever the same input could get another score. `fields` are the table columns that it reads
-    (out of FIELDS): they decide the input digest, so that a scorer of captions is not made stale by an image.
+    (out of FIELDS, or score_<name> of another scorer): they decide what makes a cell stale, so that a scorer of
+    captions is not made stale by an image.
     """
 
-    name: ClassVar[str]
-    version: ClassVar[str]
-    fields: ClassVar[tuple[str, ...]]
-    description: ClassVar[str]
-    unit: ClassVar[str] = "0..100, higher is better"
-    served: ClassVar[bool] = False
-    """True: a model that is loaded once and shared (Ray Serve), not run inside the fused pass."""
+    name: str
+    version: str
+    fields: tuple[str, ...]
+    description: str
+    unit: str = "0..100, higher is better"
+    type: pa.DataType = pa.float32()
+    """Of the values. Floats must be finite."""
+    served: Served | None = None
+    """Not None: a model that is loaded once and shared (Ray Serve), not run inside the fused pass."""
     across: ClassVar[bool] = False
     """True: what a row gets depends on the other rows of the table, so it takes a pass of its own."""
     Config: ClassVar[type[ScorerConfig]] = ScorerConfig
@@ -56,89 +79,43 @@ class Scorer(ABC):
     def __init__(self, config: ScorerConfig | None = None) -> None:
         self.config = config if config is not None else self.Config()
 
+        self.upstream: dict[str, str] = {}
+        """What the score columns that it reads were made by: a cell is stale when that changes."""
+
     def config_hash(self) -> str:
-        return self.config.config_hash()
+        own = self.config.config_hash()
+        if not self.upstream:
+            return own
+        text = json.dumps([own, self.upstream], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def check(self, models: Path) -> None:
+        """Called before any row is read. `models` is the folder of the platform's models. Raises BadInput where
+        something that the scorer needs is missing: a model, a package, a key."""
+        return None
+
+    def load(self, models: Path) -> None:
+        """Called once in each process that scores, before its first row: the place to load a model."""
+        return None
 
     @abstractmethod
-    def score(self, items: Sequence[Item]) -> Sequence[float | ScoreFailure]:
-        """One value or failure per item, in order. When it raises, the batch is scored again row by row."""
+    def score(self, items: Sequence[Item]) -> Outcomes:
+        """One value or failure per row, in order. In a pass over the table `items` are Rows. When it raises, the batch
+        is halved until the rows that it cannot stand are alone."""
 
 
 class RowScorer(Scorer):
     """A scorer that looks at one row at a time: only `score_one` is to be written."""
 
     @abstractmethod
-    def score_one(self, item: Item) -> float:
+    def score_one(self, item: Item) -> Any:
         """The value of one row. Raises ScoreFailure, or anything: the row fails alone."""
 
-    def score(self, items: Sequence[Item]) -> list[float | ScoreFailure]:
+    def score(self, items: Sequence[Item]) -> list[Any | ScoreFailure]:
         return [self._outcome(item) for item in items]
 
-    def _outcome(self, item: Item) -> float | ScoreFailure:
+    def _outcome(self, item: Item) -> Any | ScoreFailure:
         try:
             return self.score_one(item)
         except Exception as error:
             return failure_of(error)
-
-
-class Scored(NamedTuple):
-    """One column of a batch: float32 values (NaN where not OK), uint8 states, messages (None where OK)."""
-
-    values: NDArray[np.float32]
-    states: NDArray[np.uint8]
-    messages: list[str | None]
-
-
-def score_items(scorers: Mapping[str, Scorer], items: Sequence[Item]) -> dict[str, Scored]:
-    """The fused pass: every scorer over the same items, each image decoded once. Never raises for a row or a scorer.
-
-    The decoded pictures of all items are in memory at once: pass small batches (64 of 1024 px are about 500 MB with
-    their luma).
-    """
-    return {name: _column(scorer, items) for name, scorer in scorers.items()}
-
-
-def failure_of(error: Exception) -> ScoreFailure:
-    """Out of memory, time or connection can pass; any other exception is a fact about this row and this version."""
-    if isinstance(error, ScoreFailure):
-        return error
-    transient = isinstance(error, MemoryError | TimeoutError | ConnectionError)
-    return ScoreFailure(State.FAILED_TRANSIENT if transient else State.FAILED_PERMANENT, describe(error))
-
-
-def _column(scorer: Scorer, items: Sequence[Item]) -> Scored:
-    values = np.full(len(items), np.nan, dtype=np.float32)
-    states = np.zeros(len(items), dtype=np.uint8)
-    messages: list[str | None] = [None] * len(items)
-    for at, outcome in enumerate(_outcomes(scorer, items)):
-        checked = outcome if isinstance(outcome, ScoreFailure) else _number(scorer, outcome)
-        if isinstance(checked, ScoreFailure):
-            states[at], messages[at] = checked.state, str(checked)
-        else:
-            values[at] = checked
-    return Scored(values, states, messages)
-
-
-def _outcomes(scorer: Scorer, items: Sequence[Item]) -> Sequence[float | ScoreFailure]:
-    """The batch at once; when that fails, row by row, so that one poisonous row costs only itself."""
-    if not items:
-        return []
-    try:
-        outcomes = scorer.score(items)
-        if len(outcomes) != len(items):
-            raise ValueError(f"the scorer {scorer.name} gave {len(outcomes)} values for {len(items)} rows")
-        return outcomes
-    except Exception as error:
-        if len(items) == 1:
-            return [failure_of(error)]
-        return [_outcomes(scorer, [item])[0] for item in items]
-
-
-def _number(scorer: Scorer, value: float) -> float | ScoreFailure:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if np.isfinite(number):
-        return number
-    return ScoreFailure(State.FAILED_PERMANENT, f"the scorer {scorer.name} gave {value!r}, not a finite number")

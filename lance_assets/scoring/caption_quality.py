@@ -9,7 +9,7 @@ from itertools import pairwise
 from pydantic import Field
 
 from lance_assets.scoring.api import Item, RowScorer, ScorerConfig
-from lance_assets.scoring.registry import register
+from lance_assets.scoring.known import register
 from lance_assets.scoring.words import is_cjk, words
 
 CJK_PER_WORD = 1.6

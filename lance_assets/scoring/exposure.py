@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lance_assets.scoring.api import Item, RowScorer, ScorerConfig
-from lance_assets.scoring.registry import register
+from lance_assets.scoring.known import register
 
 
 class ExposureConfig(ScorerConfig):

@@ -1,43 +1,27 @@
-"""One row as scorers see it, and the typed outcome of a row that cannot be scored."""
+"""One row as scorers see it."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-MAX_PIXELS = 50_000_000
-
-
-class State(IntEnum):
-    """The `score_<name>__state` column (uint8). NULL there means that the cell was never scored."""
-
-    OK = 0
-    FAILED_TRANSIENT = 1
-    FAILED_PERMANENT = 2
-    REFUSED = 3
-
-
-class ScoreFailure(Exception):
-    """One row that has no score. `state` says whether another try can help; the message says why, for people."""
-
-    def __init__(self, state: State, message: str) -> None:
-        super().__init__(message)
-        self.state = state
+from lance_assets.scoring import decoding
+from lance_assets.scoring.outcome import ScoreFailure, State
 
 
 @dataclass(eq=False)
 class Item:
-    """One row for scorers. `data` is the encoded image file, None where no scorer asked for it.
+    """One row; what no scorer declared in its `fields` is empty. `data` is the encoded image file, `others` are further
+    columns by name.
 
-    The decoded picture is cached for all scorers of a fused pass and freed with the item; do not share one item between
+    A picture is decoded once for all scorers of a fused pass and freed with the item; do not share one item between
     threads.
     """
 
@@ -47,19 +31,35 @@ class Item:
     data: bytes | None = None
     width: int | None = None
     height: int | None = None
+    others: Mapping[str, Any] = field(default_factory=dict)
+    _pictures: dict[int, Image.Image | ScoreFailure] = field(default_factory=dict, init=False, repr=False)
+    _lumas: dict[int, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def image(self) -> Image.Image:
-        """The picture as RGB, decoded once. Raises ScoreFailure when that is impossible; it is not tried twice."""
-        decoded = self._decoded
-        if isinstance(decoded, ScoreFailure):
-            raise decoded
-        return decoded
+        """The whole picture as RGB. Raises ScoreFailure when that is impossible; it is not tried twice."""
+        return self.picture()
 
-    @cached_property
+    @property
     def gray(self) -> NDArray[np.float32]:
-        """Luma (ITU-R 601), height x width, 0..255. Raises ScoreFailure as `image` does."""
-        return np.asarray(self.image.convert("L"), dtype=np.float32)
+        """Luma (ITU-R 601) of the whole picture, height x width, 0..255. Raises ScoreFailure as `image` does."""
+        return self.luma()
+
+    def picture(self, size: int | None = None) -> Image.Image:
+        """The picture as RGB, scaled down by the largest of 1, 2, 4 and 8 that leaves its longer side at least `size`
+        pixels; None = whole. A JPEG is decoded at that scale, which takes a fraction of the time.
+
+        What comes depends on the image and on `size` alone, never on the other scorers of the pass: so a cell is the
+        same whoever was asked with it. Raises ScoreFailure.
+        """
+        return self._picture(self._factor(size))
+
+    def luma(self, size: int | None = None) -> NDArray[np.float32]:
+        """Luma (ITU-R 601) of `picture(size)`, height x width, 0..255. Raises ScoreFailure."""
+        factor = self._factor(size)
+        if factor not in self._lumas:
+            self._lumas[factor] = np.asarray(self._picture(factor).convert("L"), dtype=np.float32)
+        return self._lumas[factor]
 
     @cached_property
     def sha256(self) -> str:
@@ -68,30 +68,33 @@ class Item:
             raise ScoreFailure(State.FAILED_PERMANENT, "the row has no image")
         return hashlib.sha256(self.data).hexdigest()
 
+    def forget_pictures(self) -> None:
+        """Frees what was decoded."""
+        self._pictures.clear()
+        self._lumas.clear()
+
     @cached_property
-    def _decoded(self) -> Image.Image | ScoreFailure:
+    def _size(self) -> tuple[int, int] | ScoreFailure:
         try:
-            return decode(self.data)
+            with decoding.open_image(self.data) as image:
+                return image.size
         except ScoreFailure as failure:
             return failure
 
+    def _factor(self, size: int | None) -> int:
+        if size is None:
+            return 1
+        if isinstance(self._size, ScoreFailure):
+            raise self._size
+        return decoding.factor_for(*self._size, size)
 
-def decode(data: bytes | None) -> Image.Image:
-    """An encoded picture as RGB. Raises ScoreFailure, permanent: missing, broken, or more than MAX_PIXELS."""
-    if not data:
-        raise ScoreFailure(State.FAILED_PERMANENT, "the row has no image")
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ScoreFailure(State.FAILED_PERMANENT, f"the image has more than {MAX_PIXELS} pixels")
-            return image.convert("RGB")
-    except (ScoreFailure, MemoryError):
-        raise
-    except Exception as error:  # Pillow raises many kinds on hostile bytes; each means the same here
-        raise ScoreFailure(State.FAILED_PERMANENT, f"the image cannot be decoded: {describe(error)}") from error
-
-
-def describe(error: BaseException) -> str:
-    """`Kind: first line`, at most 300 characters, for a message column."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}"[:300] if lines else type(error).__name__
+    def _picture(self, factor: int) -> Image.Image:
+        if factor not in self._pictures:
+            try:
+                self._pictures[factor] = decoding.decode(self.data, factor)
+            except ScoreFailure as failure:
+                self._pictures[factor] = failure
+        found = self._pictures[factor]
+        if isinstance(found, ScoreFailure):
+            raise found
+        return found

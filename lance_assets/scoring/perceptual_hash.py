@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lance_assets.scoring.item import FORMATS, MAX_PIXELS, ScoreFailure, State, describe
+from lance_assets.scoring.decoding import FORMATS, MAX_PIXELS
+from lance_assets.scoring.outcome import ScoreFailure, State, describe
 
 BITS = 256
 SIDE, LOWEST, COUNT = 64, 1, 16

@@ -3,63 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from lance_assets.errors import BadInput
-from lance_assets.scoring.api import FIELDS, Scorer
+from lance_assets.scoring.api import Scorer, Served
+from lance_assets.scoring.known import PREFIX, check, register, registered
+from lance_assets.scoring.plugins import advertised, scorer_advertised, scorer_named
 
-BUILT_IN = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
-"""The built-in scorers, in their default order; each lives in the module of its name."""
+DEFAULT = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
+"""The built-in scorers that a platform has unless its settings say otherwise, in their order."""
+BUILT_IN = (*DEFAULT,)
+"""All of them; each lives in the module of its name."""
 
-_known: dict[str, type[Scorer]] = {}
-S = TypeVar("S", bound=type[Scorer])
+__all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "known", "register", "scorers"]
 
 
-def register(cls: S) -> S:
-    """Class decorator: makes a scorer known by its name. Raises BadInput for a taken name or an unusable class."""
-    taken = _known.get(cls.name)
-    if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise BadInput(f"two scorers are called {cls.name}: {taken.__module__} and {cls.__module__}")
-    if not cls.name.isidentifier() or cls.name != cls.name.lower():
-        raise BadInput(f"{cls.name!r} of {cls.__module__} cannot name a column: use lower-case letters, digits and _")
-    if unknown := sorted(set(cls.fields) - set(FIELDS)):
-        raise BadInput(f"the scorer {cls.name} reads {', '.join(unknown)}; scorers can read {', '.join(FIELDS)}")
-    _known[cls.name] = cls
-    return cls
+@dataclass(frozen=True)
+class Entry:
+    """A scorer that somebody wants: by name; `uses` (module:attribute) for one of their own. `version` and `served`
+    replace what the scorer itself says."""
+
+    name: str
+    uses: str | None = None
+    version: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    served: Mapping[str, Any] | None = None
 
 
 def known() -> dict[str, type[Scorer]]:
-    """Every scorer class by name: the built-in ones first, in their default order, then others as registered."""
+    """Every scorer class by name: the built-in ones first, in their order, then others as registered."""
     for name in BUILT_IN:
         import_module(f"lance_assets.scoring.{name}")
-    return {name: _known[name] for name in (*BUILT_IN, *(name for name in _known if name not in BUILT_IN))}
+    return {name: registered[name] for name in (*BUILT_IN, *(name for name in registered if name not in BUILT_IN))}
 
 
 def scorers(
     names: Sequence[str] | None = None, settings: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Scorer]:
-    """Configured scorers by name, in the order of `names` (None = all that are known).
-
-    `settings` holds the config of a scorer by its name. Raises BadInput naming an unknown scorer or config key, and
-    what exists instead.
-    """
-    classes = known()
+    """Configured scorers by name, in the order of `names` (None = the default ones); `settings` holds configs by name.
+    Raises BadInput as `configured` does, and for settings of an unknown scorer."""
     settings = settings or {}
-    chosen = list(classes) if names is None else list(dict.fromkeys(names))
-    for name in (*chosen, *settings):
-        if name not in classes:
-            raise BadInput(f"there is no scorer {name!r}; there are: {', '.join(classes)}")
-    return {name: _configured(classes[name], settings.get(name, {})) for name in chosen}
+    chosen = DEFAULT if names is None else names
+    for name in settings:
+        _class_named(name)
+    return configured([Entry(name, config=settings.get(name, {})) for name in chosen])
 
 
-def _configured(cls: type[Scorer], config: Mapping[str, Any]) -> Scorer:
-    known_keys = ", ".join(cls.Config.model_fields) or "none"
+def configured(entries: Sequence[Entry] | None, folder: Path = Path()) -> dict[str, Scorer]:
+    """The scorers of a platform by name, in order. `folder` is its home, where files of its own lie.
+
+    Without entries, or where all of them are somebody's own (`uses`), the default ones and those that installed
+    packages advertise come first. Raises BadInput naming an unknown scorer or config key and what exists instead.
+    """
+    entries = list(entries or ())
+    if all(entry.uses for entry in entries):
+        taken = {entry.name for entry in entries}
+        entries = [*(Entry(name) for name in (*DEFAULT, *advertised()) if name not in taken), *entries]
+    made = {entry.name: _configured(entry, folder) for entry in entries}
+    for name in made:
+        _join(name, made, [])
+    return made
+
+
+def reads(scorer: Scorer) -> list[str]:
+    """Names of the scorers whose columns it reads."""
+    return [field.removeprefix(PREFIX) for field in scorer.fields if field.startswith(PREFIX)]
+
+
+def _join(name: str, made: Mapping[str, Scorer], path: Sequence[str]) -> str:
+    """Tells a scorer what makes the columns that it reads; returns what makes its own. Raises BadInput."""
+    scorer = made[name]
+    if name in path:
+        raise BadInput(f"the scorers {' and '.join(path)} read each other's columns")
+    for read in reads(scorer):
+        if read not in made:
+            raise BadInput(f"the scorer {name} reads {PREFIX}{read}, and no scorer {read} is configured")
+        scorer.upstream[read] = _join(read, made, [*path, name])
+    return f"{scorer.version} {scorer.config_hash()}"
+
+
+def _class_named(name: str) -> type[Scorer]:
+    if name not in registered and name in BUILT_IN:
+        import_module(f"lance_assets.scoring.{name}")
+    if name in registered:
+        return registered[name]
+    if name in advertised():
+        return scorer_advertised(name)
+    there = dict.fromkeys((*BUILT_IN, *registered, *advertised()))
+    raise BadInput(f"there is no scorer {name!r}; there are: {', '.join(there)}")
+
+
+def _configured(entry: Entry, folder: Path) -> Scorer:
+    cls = scorer_named(entry.uses, folder) if entry.uses else _class_named(entry.name)
+    scorer = cls(_config(entry, cls))
+    scorer.name = entry.name
+    scorer.version = entry.version or cls.version
+    if entry.served is not None:
+        if cls.served is None:
+            raise BadInput(f"scorer {entry.name}: served: it runs inside the label tasks and is not served")
+        scorer.served = _validated(entry.name, "served.", Served, {**cls.served.model_dump(), **entry.served})
+    check(scorer)
+    return scorer
+
+
+def _config(entry: Entry, cls: type[Scorer]) -> Any:
+    return _validated(entry.name, "", cls.Config, entry.config)
+
+
+def _validated(name: str, prefix: str, model: type[Any], said: Mapping[str, Any]) -> Any:
     try:
-        return cls(cls.Config(**config))
+        return model(**said)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise BadInput(f"scorer {cls.name}: {key}: {first['msg']}; its settings are: {known_keys}") from error
+        known_keys = ", ".join(model.model_fields) or "none"
+        raise BadInput(f"scorer {name}: {prefix}{key}: {first['msg']}; its settings are: {known_keys}") from error

@@ -8,7 +8,7 @@ from PIL import Image
 from pydantic import Field
 
 from lance_assets.scoring.api import Item, RowScorer, ScorerConfig
-from lance_assets.scoring.registry import register
+from lance_assets.scoring.known import register
 
 
 class SharpnessConfig(ScorerConfig):

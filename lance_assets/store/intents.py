@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
+import pyarrow as pa
 
 from lance_assets.store import ledger
 from lance_assets.store.ledger import History, Intent, by_state, retry_at
@@ -17,13 +18,18 @@ from lance_assets.store.staleness import Identity, StaleCell
 @dataclass(frozen=True)
 class Part:
     """One staged column file of one fragment. `digest` is the input digest of the rows that were scored, `states` their
-    counts by state, `message` the first reason why a row has no value."""
+    counts by state, `failures` (schema failures.FAILED) the rows without a value."""
 
     staged: Staged
     digest: str
     states: tuple[int, ...]
-    message: str | None
+    failures: pa.Table
     started: datetime
+
+    @property
+    def message(self) -> str | None:
+        """The first reason why a row has no value."""
+        return next((text for text in self.failures["message"].to_pylist() if text), None)
 
 
 def announced(

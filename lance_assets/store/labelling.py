@@ -14,6 +14,7 @@ import numpy as np
 from lance_assets.store import ledger
 from lance_assets.store.claims import Held, claim
 from lance_assets.store.columns import ensure_columns
+from lance_assets.store.failures import explained, record_failures
 from lance_assets.store.files import DataRoot
 from lance_assets.store.intents import Part, announced
 from lance_assets.store.objects import typed
@@ -89,12 +90,7 @@ def label_batch(
                     for column in job.columns:
                         outcomes[column].error = result
                     continue
-                intents = [
-                    intent
-                    for part in result
-                    for intent in announced(part, batch, by_column[part.staged.column], run_id, stale, known)
-                ]
-                ledger.append(root, intents)
+                ledger.append(root, _announced(root, batch, result, by_column, run_id, stale, known))
                 for part in result:
                     outcomes[part.staged.column].parts.append(part)
                     outcomes[part.staged.column].calls += sum(part.states)
@@ -102,6 +98,24 @@ def label_batch(
                 ready = [one for one in staged if one.column == outcome.column]
                 _publish(root, outcome, ready, accept, {"lance_assets.run": run_id}, held)
     return list(outcomes.values())
+
+
+def _announced(
+    root: DataRoot,
+    batch: str,
+    parts: Sequence[Part],
+    identities: Mapping[str, Identity],
+    run_id: str,
+    stale: Sequence[StaleCell],
+    known: ledger.History,
+) -> list[ledger.Intent]:
+    """The ledger rows of a finished fragment; why rows of it have no value is written down before."""
+    intents: list[ledger.Intent] = []
+    for part in parts:
+        mine = announced(part, batch, identities[part.staged.column], run_id, stale, known)
+        record_failures(root, part.staged.column, batch, part.staged.name, explained(part.failures, mine[0]))
+        intents += mine
+    return intents
 
 
 def _jobs(cells: Iterable[StaleCell]) -> list[Job]:

@@ -1,0 +1,67 @@
+"""Rows of a fragment for scorers: only the stale ones, only the columns that are read, a bounded piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import lance
+import numpy as np
+import pyarrow as pa
+
+from lance_assets.scoring.api import Scorer
+from lance_assets.store.fragments import fragment_at
+
+#: Bytes of encoded images that are read at a time, and rows at least and at most.
+CHUNK_BYTES, FEWEST, MOST = 16 * 1024**2, 16, 4096
+
+
+def stale_rows(
+    dataset: lance.LanceDataset,
+    number: int,
+    scorers: Mapping[str, Scorer],
+    wanted: Mapping[str, np.ndarray | None],
+) -> Iterator[pa.Table]:
+    """The rows of a fragment that any scorer wants (offsets by name, None = all), some at a time, with their row ids,
+    addresses and what the scorers read."""
+    fields = {name for scorer in scorers.values() for name in scorer.fields}
+    fields |= {"width", "height"} if "image" in fields else set()
+    rows = None
+    if all(offsets is not None for offsets in wanted.values()):
+        stale = np.unique(np.concatenate([offsets for offsets in wanted.values() if offsets is not None]))
+        rows = f"_rowaddr IN ({','.join(str((number << 32) + int(offset)) for offset in stale)})"
+    fragment = fragment_at(dataset, number)
+    scanner = dataset.scanner(
+        columns=sorted({"id", "image_sha256", *fields}),
+        filter=rows,
+        fragments=[fragment],
+        batch_size=_rows_at_a_time(fragment) if "image" in fields else MOST,
+        blob_handling="all_binary",
+        scan_in_order=True,
+        with_row_address=True,
+        with_row_id=True,
+    )
+    for batch in scanner.to_batches():
+        yield pa.Table.from_batches([batch])
+
+
+def shares(chunk: pa.Table, wanted: Mapping[str, np.ndarray | None]) -> Iterator[tuple[list[str], pa.Table]]:
+    """Which scorers want which rows of a chunk: those that want the same rows share a pass."""
+    if all(offsets is None for offsets in wanted.values()):
+        yield list(wanted), chunk
+        return
+    at = chunk["_rowaddr"].to_numpy() & 0xFFFFFFFF
+    groups: dict[bytes, tuple[list[str], np.ndarray]] = {}
+    for name, offsets in wanted.items():
+        mask = np.ones(len(at), bool) if offsets is None else np.isin(at, offsets)
+        groups.setdefault(mask.tobytes(), ([], mask))[0].append(name)
+    for names, mask in groups.values():
+        if mask.any():
+            yield names, chunk if mask.all() else chunk.filter(pa.array(mask))
+
+
+def _rows_at_a_time(fragment: lance.LanceFragment) -> int:
+    """By the mean size of a row; a file that does not say how large it is counts as pictures of 1 MB."""
+    sizes = [file.file_size_bytes for file in fragment.data_files()]
+    known = [size for size in sizes if size]
+    mean = max(1, sum(known) // max(1, fragment.physical_rows)) if known else 1_000_000
+    return int(np.clip(CHUNK_BYTES // mean, FEWEST, MOST))

@@ -1,0 +1,79 @@
+"""A scorer from a plain function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from lance_assets.errors import BadInput
+from lance_assets.scoring.api import Item, RowScorer, Scorer, ScorerConfig, Served
+from lance_assets.scoring.known import register
+
+
+class FunctionScorer(RowScorer):
+    """One row at a time by `function(item)`, or by `function(item, config)` where it has a config."""
+
+    function: Callable[..., Any]
+
+    def score_one(self, item: Item) -> Any:
+        function = type(self).function
+        return function(item) if type(self).Config is ScorerConfig else function(item, self.config)
+
+
+def scorer(
+    *,
+    version: str,
+    fields: Sequence[str],
+    name: str | None = None,
+    type: pa.DataType | None = None,
+    config: type[ScorerConfig] | None = None,
+    unit: str | None = None,
+    served: Served | None = None,
+) -> Callable[[Callable[..., Any]], type[Scorer]]:
+    """Decorator: makes and registers a scorer from a function that takes an Item and returns the value of its row.
+
+    Its docstring becomes the description; the other arguments are those of Scorer. What the function raises fails the
+    row alone.
+    """
+
+    def made(function: Callable[..., Any]) -> type[Scorer]:
+        return register(scorer_of(function, version, fields, name, type, config, unit, served))
+
+    return made
+
+
+def scorer_of(
+    function: Callable[..., Any],
+    version: str,
+    fields: Sequence[str],
+    name: str | None = None,
+    type: pa.DataType | None = None,
+    config: type[ScorerConfig] | None = None,
+    unit: str | None = None,
+    served: Served | None = None,
+) -> type[Scorer]:
+    """See `scorer`. Raises BadInput for a function that does not take an item (and its config)."""
+    expected = 1 if config is None else 2
+    if len(inspect.signature(function).parameters) != expected:
+        wanted = "an item" if config is None else "an item and its config"
+        raise BadInput(f"{function.__module__}.{function.__qualname__} cannot score: it must take {wanted}")
+    said = {
+        "name": name or function.__name__,
+        "version": version,
+        "fields": tuple(fields),
+        "description": inspect.getdoc(function) or function.__name__,
+        "type": type,
+        "Config": config,
+        "unit": unit,
+        "served": served,
+    }
+    own = {key: value for key, value in said.items() if value is not None}
+    own |= {"function": staticmethod(function), "__module__": function.__module__, "__doc__": function.__doc__}
+    return _class(function.__qualname__, own)
+
+
+def _class(name: str, members: dict[str, Any]) -> type[Scorer]:
+    return type(name, (FunctionScorer,), {**members, "__qualname__": name})

@@ -1,0 +1,161 @@
+"""The fused pass: many scorers over the same rows, each picture decoded once, each row failing alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lance_assets.scoring.api import Outcomes, Scorer
+from lance_assets.scoring.item import Item
+from lance_assets.scoring.known import PREFIX
+from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
+from lance_assets.scoring.rows import Rows
+
+#: Pixels of pictures that may be decoded at a time: 3 bytes each as RGB, 4 more as luma.
+PIXELS = 16_000_000
+#: What a row without a known size counts as.
+UNKNOWN_PIXELS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One column of some rows: values of the scorer's type (NULL where not OK), uint8 states, and why rows failed, by
+    their position."""
+
+    values: pa.Array
+    states: NDArray[np.uint8]
+    messages: Mapping[int, str] = field(default_factory=dict)
+
+
+def score_items(scorers: Mapping[str, Scorer], items: Sequence[Item]) -> dict[str, Scored]:
+    """Every scorer over the same rows. Never raises for a row or a scorer.
+
+    Rows of a table are taken so many at a time that their pictures fit into PIXELS, whatever the size of the batch.
+    """
+    parts: dict[str, list[Scored]] = {name: [] for name in scorers}
+    for some in _portions(items):
+        for name, scorer in scorers.items():
+            parts[name].append(_column(scorer, some))
+        if isinstance(some, Rows):
+            some.forget_pictures()
+    return {name: joined(scorers[name], columns) for name, columns in parts.items()}
+
+
+def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    if not isinstance(items, Rows) or "image" not in items.table.column_names:
+        yield items
+        return
+    names = items.table.column_names
+    if "width" in names and "height" in names:
+        sides = (items.table[name].cast(pa.int64()).fill_null(1000).to_numpy() for name in ("width", "height"))
+        pixels = np.multiply(*sides)
+    else:
+        pixels = np.full(len(items), UNKNOWN_PIXELS)
+    start, total = 0, 0
+    for at, count in enumerate(pixels.tolist()):
+        if total + count > PIXELS and at > start:
+            yield items[start:at]
+            start, total = at, 0
+        total += count
+    if start < len(items):
+        yield items[start:]
+
+
+def joined(scorer: Scorer, parts: Sequence[Scored]) -> Scored:
+    """Parts of a column, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Scored(pa.nulls(0, scorer.type), np.zeros(0, np.uint8))
+    starts = np.cumsum([0, *(len(part.states) for part in parts)]).tolist()
+    return Scored(
+        pa.concat_arrays([part.values for part in parts]),
+        np.concatenate([part.states for part in parts]),
+        {start + at: why for start, part in zip(starts, parts, strict=False) for at, why in part.messages.items()},
+    )
+
+
+def _column(scorer: Scorer, items: Sequence[Item]) -> Scored:
+    lacking = _lacking(scorer, items)
+    outcomes = lacking if lacking is not None else _outcomes(scorer, items)
+    failures = {} if isinstance(outcomes, pa.Array | np.ndarray) else _failures(outcomes)
+    values = _values(scorer, outcomes, failures)
+    states = np.zeros(len(items), dtype=np.uint8)
+    for at, failure in failures.items():
+        states[at] = failure.state
+    return Scored(values, states, {at: str(failure) for at, failure in failures.items()})
+
+
+def _lacking(scorer: Scorer, items: Sequence[Item]) -> Outcomes | None:
+    """Outcomes where a row has no value yet in another score column that the scorer reads; it is not asked for that
+    row. None where no row lacks one."""
+    read = [name for name in scorer.fields if name.startswith(PREFIX)]
+    missing = {at: name for at, item in enumerate(items) for name in read if item.others.get(name) is None} if read else {}
+    if not missing:
+        return None
+    asked = [item for at, item in enumerate(items) if at not in missing]
+    outcomes = iter(_outcomes(scorer, asked))
+    failures = {at: ScoreFailure(State.FAILED_TRANSIENT, f"{name} has no value yet") for at, name in missing.items()}
+    return [failures[at] if at in failures else next(outcomes) for at in range(len(items))]
+
+
+def _failures(outcomes: Outcomes) -> dict[int, ScoreFailure]:
+    return {at: outcome for at, outcome in enumerate(outcomes) if isinstance(outcome, ScoreFailure)}
+
+
+def _outcomes(scorer: Scorer, items: Sequence[Item]) -> Outcomes:
+    """The rows at once; when that fails, in halves, so that a poisonous row costs only itself. What may pass (no
+    connection, no time) is not asked again for each row of the batch."""
+    if not len(items):
+        return []
+    try:
+        outcomes = scorer.score(items)
+        if len(outcomes) != len(items):
+            raise ValueError(f"the scorer {scorer.name} gave {len(outcomes)} values for {len(items)} rows")
+        return outcomes
+    except (TimeoutError, ConnectionError) as error:
+        return [failure_of(error)] * len(items)
+    except Exception as error:
+        if len(items) == 1:
+            return [failure_of(error)]
+        half = len(items) // 2
+        return [*_outcomes(scorer, items[:half]), *_outcomes(scorer, items[half:])]
+
+
+def _values(scorer: Scorer, outcomes: Outcomes, failures: dict[int, ScoreFailure]) -> pa.Array:
+    """Outcomes as the scorer's type; one that does not fit is added to the failures."""
+    floats = pa.types.is_floating(scorer.type)
+    try:
+        if isinstance(outcomes, np.ndarray) and floats:
+            values = pa.array(outcomes.astype(scorer.type.to_pandas_dtype()))
+        elif isinstance(outcomes, pa.Array):
+            values = outcomes.cast(scorer.type)
+        else:
+            plain = [None if at in failures else outcome for at, outcome in enumerate(outcomes)]
+            values = pa.array(plain, scorer.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError):
+        values = _one_by_one(scorer, outcomes, failures)
+    bad = values.is_null().to_numpy(zero_copy_only=False)
+    if floats:
+        bad |= ~np.isfinite(values.to_numpy(zero_copy_only=False))
+    if bad.any():
+        what = "a finite number" if floats else str(scorer.type)
+        for at in np.flatnonzero(bad).tolist():
+            message = f"the scorer {scorer.name} gave {outcomes[at]!r}, not {what}"
+            failures.setdefault(at, ScoreFailure(State.FAILED_PERMANENT, message[:300]))
+        values = values.take(pa.array(np.arange(len(values)), mask=bad))
+    return values
+
+
+def _one_by_one(scorer: Scorer, outcomes: Outcomes, failures: dict[int, ScoreFailure]) -> pa.Array:
+    values: list[pa.Array] = []
+    for at, outcome in enumerate(outcomes):
+        try:
+            values.append(pa.array([None if at in failures else outcome], scorer.type))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError):
+            values.append(pa.nulls(1, scorer.type))
+    return pa.concat_arrays(values)
