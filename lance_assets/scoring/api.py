@@ -20,10 +20,13 @@ from lance_assets.scoring.item import Item
 from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
 from lance_assets.scoring.rows import Rows
 
-__all__ = ["FIELDS", "Item", "RowScorer", "Rows", "ScoreFailure", "Scorer", "ScorerConfig", "Served", "State"]
+__all__ = ["FIELDS", "PREFIX", "Item", "RowScorer", "Rows", "ScoreFailure", "Scorer", "ScorerConfig", "Served", "State"]
 
 FIELDS = ("image", "messages", "caption_missing", "width", "height", "format", "image_url", "image_sha256")
 """The table columns that a scorer may read; besides, the columns of other scorers (score_<name>)."""
+
+PREFIX = "score_"
+"""Of the columns of other scorers."""
 
 Outcomes = Sequence[Any | ScoreFailure] | pa.Array
 """One value or failure per row, in order; as numpy or Arrow arrays where no row failed."""
@@ -81,6 +84,8 @@ class Scorer(ABC):
 
         self.upstream: dict[str, str] = {}
         """What the score columns that it reads were made by: a cell is stale when that changes."""
+        self.upstream_inputs: frozenset[str] = frozenset()
+        """What those columns were made from."""
 
     def config_hash(self) -> str:
         own = self.config.config_hash()
@@ -88,6 +93,12 @@ class Scorer(ABC):
             return own
         text = json.dumps([own, self.upstream], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The table columns that decide what its cells are: its own fields, and behind score columns theirs."""
+        own = {name for name in self.fields if not name.startswith(PREFIX)}
+        return tuple(sorted(own | self.upstream_inputs))
 
     def check(self, models: Path) -> None:
         """Called before any row is read. `models` is the folder of the platform's models. Raises BadInput where

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lance_assets.scoring.api import Outcomes, Scorer
+from lance_assets.scoring.api import PREFIX, Outcomes, Scorer
 from lance_assets.scoring.item import Item
-from lance_assets.scoring.known import PREFIX
 from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
 from lance_assets.scoring.rows import Rows
 

@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 TWICE = """
+import tempfile
+from pathlib import Path
 import dagster as dg
 from lance_assets.compute.cluster import RayCluster
 from lance_assets.compute.serve import served
@@ -12,11 +14,12 @@ import pyarrow as pa
 
 said = [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "a cow by a lake"}]
 rows = pa.table({"id": ["a"], "messages": [said], "caption_missing": [False]})
-scorer = scorers(["caption_quality"])["caption_quality"]
+chosen = scorers(["caption_quality"])
+folder = Path(tempfile.mkdtemp())
 for run in ("one", "two"):
     with RayCluster(num_cpus=1).yield_for_execution(dg.build_init_resource_context()):
-        with served(scorer, run) as call:
-            print(run, call({"caption_quality": scorer}, rows)["caption_quality"].values)
+        with served(chosen, folder, folder) as asks:
+            print(run, asks["caption_quality"](rows).result().values.to_pylist())
 """
 
 
