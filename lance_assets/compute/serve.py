@@ -57,7 +57,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class ServedAsk:
-    """Asks an application; travels into Ray tasks."""
+    """Asks an application from inside a Ray task. Not to be called in a process that outlives its cluster: a handle
+    that was used keeps a thread that starts or joins another one."""
 
     handle: DeploymentHandle
 
