@@ -40,16 +40,14 @@ class Download:
         self._parked: dict[str, list[Task]] = {}
         self._parking = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
 
     def outcomes(self, threads: int) -> Generator[Outcome, None, None]:
         """In input order. Threads start with the first one and end with the last, or when the reader leaves."""
         waiting: Iterator[Task] = iter(self._tasks)
         self._schedule.put(*islice(waiting, self._window))
         try:
-            for number in range(threads):
-                thread = threading.Thread(target=self._work, name=f"fetch-{number}", daemon=True)
-                thread.start()
-                self._threads.append(thread)
+            self._start(threads)
             for number in range(len(self._tasks)):
                 outcome = self._await(number)
                 self._schedule.taken(len(outcome.data) if isinstance(outcome, Fetched) else 0)
@@ -61,7 +59,8 @@ class Download:
 
     def stop(self) -> None:
         """Ends the threads, in the middle of a request if need be, and waits for them."""
-        self._break(RuntimeError("this fetcher is closed"))
+        with self._starting:
+            self._break(RuntimeError("this fetcher is closed"))
         self._schedule.close()
         give_up = time.monotonic() + END_S
         while (alive := [thread for thread in self._threads if thread.is_alive()]) and time.monotonic() < give_up:
@@ -69,6 +68,15 @@ class Download:
             alive[0].join(0.02)
         if alive:
             log.warning("%d downloads are stuck in a name look-up or a connection; they end by themselves", len(alive))
+
+    def _start(self, threads: int) -> None:
+        with self._starting:
+            if self._broken is not None:
+                return  # stopped meanwhile, and nobody would wait for these threads
+            for number in range(threads):
+                thread = threading.Thread(target=self._work, name=f"fetch-{number}", daemon=True)
+                thread.start()
+                self._threads.append(thread)
 
     def _await(self, number: int) -> Outcome:
         with self._arrived:
