@@ -57,7 +57,8 @@ def open_socket(guard: AddressGuard, host: str, port: int, timeout_s: float) -> 
 
 
 def request(target: str, host: str, headers: Mapping[str, str]) -> bytes:
-    """A GET as it goes over the wire; `headers` come on top of HEADERS. Raises InvalidURL for what would end a line early, UnicodeError."""
+    """A GET as it goes over the wire; `headers` come on top of HEADERS. Raises InvalidURL for what would end a line
+    early, UnicodeError."""
     fields = {**HEADERS, **headers} if headers else HEADERS
     lines = [f"{name}: {value}" for name, value in fields.items()]
     if _BREAKS.search(target) or _BREAKS.search(host) or any("\r" in line or "\n" in line for line in lines):

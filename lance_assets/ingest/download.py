@@ -12,7 +12,8 @@ from lance_assets.ingest.backlog import Backlog
 from lance_assets.ingest.hops import Hops
 from lance_assets.ingest.outcome import Fetched, FetchError, Outcome
 from lance_assets.ingest.robots import Verdict, failed
-from lance_assets.ingest.schedule import LONGEST_WAIT_S, Schedule, Task
+from lance_assets.ingest.schedule import LONGEST_WAIT_S, Schedule
+from lance_assets.ingest.task import Task
 from lance_assets.ingest.urls import Place, place_of
 
 log = logging.getLogger(__name__)

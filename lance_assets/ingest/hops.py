@@ -16,7 +16,8 @@ from lance_assets.ingest.optout import opt_out
 from lance_assets.ingest.outcome import Fetched, FetchError, Unmodified
 from lance_assets.ingest.picture import fetched
 from lance_assets.ingest.robots import KEPT_S, MOST_BYTES, Robots, Verdict, rules_for_us
-from lance_assets.ingest.schedule import Schedule, Task
+from lance_assets.ingest.schedule import Schedule
+from lance_assets.ingest.task import Task
 from lance_assets.ingest.urls import Place, next_hop
 from lance_assets.ingest.watchdog import Watchdog
 

@@ -10,11 +10,10 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from lance_assets.ingest.backlog import Backlog
 from lance_assets.ingest.gate import HostGate
-from lance_assets.ingest.urls import Place
+from lance_assets.ingest.task import Task
 
 #: A host that wants to be left alone for longer is not waited for.
 LONGEST_WAIT_S = 60.0
@@ -22,28 +21,6 @@ LONGEST_WAIT_S = 60.0
 AT_ONCE = 1
 #: A worker that took nothing for so long and did not say that it waits counts as stuck: another one goes on.
 STUCK_S = 0.05
-
-
-@dataclass(eq=False, slots=True)
-class Task:
-    """One image, or one robots.txt (`robots_of` is its origin), on its way.
-
-    `number` is its place in the input (-1: before all). `place` is the next hop, None before the URL was looked at.
-    `attempt` counts from 1, `hops` the redirects of this attempt, `spent_s` its seconds on the wire. `refused_s`: the
-    host wants to be left alone for so long.
-    """
-
-    number: int
-    url: str
-    headers: dict[str, str] = field(default_factory=dict)
-    robots_of: str | None = None
-    place: Place | None = None
-    attempt: int = 1
-    hops: int = 0
-    spent_s: float = 0.0
-    refused_s: float | None = None
-    server: str = ""
-    slot: int | None = None
 
 
 class _Host:

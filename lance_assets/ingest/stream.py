@@ -44,8 +44,12 @@ class Stream:
             if end or self.buffered >= most or not self._more(BUFFER):
                 return self._taken(min(most, self.buffered) if not end else end - self._at)
 
-    def read(self, number: int) -> bytes:
-        """So many bytes, less where the stream ends. Raises OSError."""
+    def read(self, number: int | None = None) -> bytes:
+        """So many bytes, less where the stream ends; None = all up to there. Raises OSError."""
+        if number is None:
+            while self._more(BUFFER):
+                pass
+            return self._taken(self.buffered)
         missing = number - self.buffered
         if missing <= 0:
             return self._taken(number)

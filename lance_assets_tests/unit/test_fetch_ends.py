@@ -57,6 +57,30 @@ def test_what_landing_raises_reaches_the_reader(server: FaultServer) -> None:
     assert not threads()
 
 
+def test_workers_that_are_stuck_hold_up_nobody(server: FaultServer) -> None:
+    landed: list[int] = []
+    go_on = threading.Event()
+
+    def land(index: int, outcome: Outcome) -> None:
+        if index % 5 == 1:
+            assert go_on.wait(60)
+        landed.append(index)
+
+    with Fetcher(limits_for(server)) as fetcher:
+        outcomes = fetcher.fetch_all([server.url("color", number) for number in range(20)], threads=5, landed=land)
+        next(outcomes)
+        until(lambda: len(landed) == 16)
+        go_on.set()
+        assert len(list(outcomes)) == 19
+    assert sorted(landed) == list(range(20))
+
+
+def test_a_slow_host_is_asked_by_all_threads_at_a_time(server: FaultServer) -> None:
+    with Fetcher(limits_for(server, per_host=6)) as fetcher:
+        assert len(list(fetcher.fetch_all([server.url("slow", number) for number in range(60)], threads=6))) == 60
+    assert server.log.most_active == 6
+
+
 def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("fetch-")]
 
