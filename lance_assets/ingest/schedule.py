@@ -103,8 +103,8 @@ class Schedule:
                 if mine and (task := self._pick(now)) is not None:
                     self._busy += 1
                     self._taken_at = now
-                    if self._sleeping and self._watched_until == math.inf:
-                        self._ring()  # somebody must watch the clock
+                    if self._sleeping and self._watched_until > now + STUCK_S:
+                        self._ring()  # somebody must watch the clock, and whether this worker gets stuck
                     return task
                 self._sleep(now)
             return None
