@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import socket
 from http.client import BadStatusLine, HTTPException, HTTPResponse, LineTooLong, RemoteDisconnected
-from typing import Protocol
+from typing import Protocol, cast
 
-from lance_assets.ingest.stream import Stream, as_socket
+from lance_assets.ingest.stream import Stream
 
 CONTINUE = 100
 #: As http.client has them: bytes of a line, number of lines.
@@ -46,12 +46,13 @@ class Response(HTTPResponse):
     headers: Headers
 
     def __init__(self, sock: socket.socket, method: str = "GET") -> None:
-        super().__init__(as_socket(sock), method=method)
+        self._stream = Stream(sock)
+        super().__init__(cast(socket.socket, self._stream), method=method)  # it only asks for the file of it
 
     def begin(self) -> None:
         """Reads the header. Raises HTTPException, OSError."""
         while True:
-            version, status, reason, self.headers = read_head(self.fp)
+            version, status, reason, self.headers = read_head(self._stream)
             if status != CONTINUE:
                 break
         self.code = self.status = status
@@ -66,8 +67,7 @@ class Response(HTTPResponse):
 
     def arrived(self) -> bool:
         """Whether all of the body is there, so that reading it waits for nobody."""
-        stream = self.fp
-        return isinstance(stream, Stream) and self.length is not None and stream.buffered >= self.length
+        return self.length is not None and self._stream.buffered >= self.length
 
 
 def read_head(stream: Stream) -> tuple[int, int, str, Headers]:

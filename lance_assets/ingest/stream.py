@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import cast
+
 
 BUFFER = 65_536
 
@@ -74,8 +74,3 @@ class Stream:
     def _taken(self, number: int) -> bytes:
         start, self._at = self._at, self._at + number
         return self._buffer[start : self._at]
-
-
-def as_socket(sock: socket.socket) -> socket.socket:
-    """For http.client, which only asks for its file."""
-    return cast(socket.socket, Stream(sock))
