@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 
-
 BUFFER = 65_536
 
 

@@ -27,7 +27,7 @@ from lance_assets.ingest.fetch import Fetcher
 from lance_assets.ingest.limits import Limits
 from lance_assets.ingest.outcome import Fetched
 host, shared, per_host, delay_s = sys.argv[1:]
-limits = Limits(allow_hosts=frozenset({host}), per_host=int(per_host), host_delay_s=float(delay_s))
+limits = Limits(allow_hosts=frozenset({host}), per_host=int(per_host), host_delay_s=float(delay_s), read_s=60, total_s=90)
 urls = sys.stdin.read().split()
 with Fetcher(limits, Path(shared)) as fetcher:
     print("ready", flush=True)
@@ -111,7 +111,7 @@ def test_no_process_asks_inside_retry_after_and_all_go_on_when_it_ends(server: F
     pauses = {before: after - before for before, after in pairwise(times)}
     stalled = max(pause for before, pause in pauses.items() if before not in refusals)  # a busy machine
     for refused in refusals:
-        assert seconds - 0.01 <= pauses[refused] < seconds + 1 + stalled
+        assert seconds - 0.01 <= pauses[refused] < seconds + 5 + stalled
 
 
 def first_of_each(server: FaultServer) -> list[float]:
