@@ -27,7 +27,8 @@ from lance_assets.ingest.fetch import Fetcher
 from lance_assets.ingest.limits import Limits
 from lance_assets.ingest.outcome import Fetched
 host, shared, per_host, delay_s = sys.argv[1:]
-limits = Limits(allow_hosts=frozenset({host}), per_host=int(per_host), host_delay_s=float(delay_s), read_s=60, total_s=90)
+patience = {"read_s": 60, "total_s": 90}
+limits = Limits(allow_hosts=frozenset({host}), per_host=int(per_host), host_delay_s=float(delay_s), **patience)
 urls = sys.stdin.read().split()
 with Fetcher(limits, Path(shared)) as fetcher:
     print("ready", flush=True)
