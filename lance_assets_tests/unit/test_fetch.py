@@ -91,10 +91,7 @@ KEPT = [("gifframes", frames("GIF"), "GIF"), ("tiffpages", frames("TIFF"), "TIFF
 
 def short_limits(server: FaultServer, **changes: Any) -> Limits:
     values: dict[str, Any] = {
-        "read_s": 3.0,
-        "total_s": 4.0,
-        "attempts": ATTEMPTS,
-        "max_bytes": 4_000_000,
+        **{"read_s": 3.0, "total_s": 4.0, "attempts": ATTEMPTS, "max_bytes": 4_000_000},
         "allow_hosts": frozenset({server.host, server.log.neighbour} - {""}),
     }
     return Limits(**{**values, **changes})
