@@ -17,10 +17,21 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from lance_assets.scoring.item import Item
-from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
+from lance_assets.scoring.outcome import ScoreFailure, State, Unusable, failure_of
 from lance_assets.scoring.rows import Rows
 
-__all__ = ["FIELDS", "Item", "RowScorer", "Rows", "ScoreFailure", "Scorer", "ScorerConfig", "Served", "State"]
+__all__ = [
+    "FIELDS",
+    "Item",
+    "RowScorer",
+    "Rows",
+    "ScoreFailure",
+    "Scorer",
+    "ScorerConfig",
+    "Served",
+    "State",
+    "Unusable",
+]
 
 FIELDS = ("image", "messages", "caption_missing", "width", "height", "format", "image_url", "image_sha256")
 """The table columns that a scorer may read; besides, the columns of other scorers (score_<name>)."""
@@ -52,7 +63,9 @@ class Served(BaseModel):
     max_replicas: int = Field(default=1, ge=1, description="replicas at most; none while nobody asks")
     cpus: float = Field(default=0.0, ge=0, description="cores that a replica reserves")
     gpus: float = Field(default=0.0, ge=0, description="GPUs, or a share of one, that a replica reserves")
-    batch_rows: int = Field(default=64, ge=1, le=4096, description="rows that a replica scores at a time, of one or more calls")
+    batch_rows: int = Field(
+        default=64, ge=1, le=4096, description="rows that a replica scores at a time, of one or more calls"
+    )
 
 
 class Scorer(ABC):
@@ -74,6 +87,10 @@ class Scorer(ABC):
     """Not None: a model that is loaded once and shared (Ray Serve), not run inside the fused pass."""
     across: ClassVar[bool] = False
     """True: what a row gets depends on the other rows of the table, so it takes a pass of its own."""
+    hints: tuple[str, ...] = ()
+    """Those of `fields` that only say which rows to take first: a row may lack them, and no cell is stale by them."""
+    frees_pictures: ClassVar[bool] = False
+    """True: it frees the pictures of a row as soon as it is scored, so it gets many rows at a time."""
     Config: ClassVar[type[ScorerConfig]] = ScorerConfig
 
     def __init__(self, config: ScorerConfig | None = None) -> None:
@@ -101,7 +118,7 @@ class Scorer(ABC):
     @abstractmethod
     def score(self, items: Sequence[Item]) -> Outcomes:
         """One value or failure per row, in order. In a pass over the table `items` are Rows. When it raises, the batch
-        is halved until the rows that it cannot stand are alone."""
+        is halved until the rows that it cannot stand are alone. It raises Unusable where no row is to blame."""
 
 
 class RowScorer(Scorer):

@@ -1,0 +1,129 @@
+"""Requests and tokens per minute, never exceeded as the server counts them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+#: The share of the limits to begin with, and that of a minute's allowance that may be saved up.
+FROM, BURST = 0.2, 0.02
+
+
+@dataclass(eq=False)
+class Sending:
+    """A request as the limits see it."""
+
+    sent: float
+    tokens: int
+    ended: float | None = None
+    counts: bool = True
+
+
+class Limiter:
+    """Two guards. A token bucket spreads the requests evenly, at a share of the limits that grows from a fifth to all
+    within `ramp_s` and halves when the server says that it is too much. A sliding window is strict: a request counts
+    for a period from the moment by which it must have reached the server (its answer, at the latest `slack_s` after it
+    was sent), so that no period on the server's clock holds more than the limit, whatever the network delays.
+
+    Threads share it. Times are those of a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        requests: int | None,
+        tokens: int | None,
+        period_s: float = 60.0,
+        ramp_s: float = 20.0,
+        slack_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`requests` and `tokens` are limits in a period; None = no limit."""
+        self.requests, self.tokens, self.period_s, self.slack_s = requests, tokens, period_s, slack_s
+        self._growth = (1 - FROM) / ramp_s if ramp_s else 1e9
+        self._clock, self._changed, self._turn = clock, threading.Condition(), threading.Lock()
+        self._window: deque[Sending] = deque()
+        self._in_window = 0
+        self._share, self._allowed, self._filled = FROM, {"requests": 1.0, "tokens": 1.0}, clock()
+        self._held_until = self._slowed = float("-inf")
+
+    def take(self, tokens: int) -> Sending:
+        """Waits until a request of so many tokens may be sent. Whoever came first goes first."""
+        with self._turn, self._changed:
+            cost = tokens if self.tokens is None else min(tokens, self.tokens)
+            while (wait := self._wait(cost)) > 0:
+                self._changed.wait(wait)
+            sending = Sending(self._clock(), cost)
+            self._window.append(sending)
+            self._in_window += cost
+            self._allowed["requests"] -= 1
+            self._allowed["tokens"] -= cost
+            return sending
+
+    def settle(self, sending: Sending, tokens: int | None) -> None:
+        """The request has ended with so many tokens; None = with as many as expected."""
+        with self._changed:
+            sending.ended = self._clock()
+            if tokens is not None:
+                difference, sending.tokens = tokens - sending.tokens, tokens
+                self._in_window += difference if sending.counts else 0
+                self._allowed["tokens"] -= difference
+            self._changed.notify()
+
+    def hold(self, seconds: float) -> None:
+        """Nothing is sent for so long: the server asked for it."""
+        with self._changed:
+            self._held_until = max(self._held_until, self._clock() + seconds)
+
+    def held_s(self) -> float:
+        """Seconds for which nothing will be sent."""
+        return max(0.0, self._held_until - self._clock())
+
+    def slow_down(self) -> None:
+        """Halves the share of the limits, at most once a second."""
+        with self._changed:
+            now = self._clock()
+            if now - self._slowed >= min(1.0, self.period_s):
+                self._fill(now)
+                self._share, self._slowed = max(FROM / 4, self._share / 2), now
+
+    def _wait(self, tokens: int) -> float:
+        """Seconds until it is worth looking again; 0 = go."""
+        now = self._clock()
+        self._fill(now)
+        self._expire(now)
+        waits = [self._held_until - now]
+        if self.requests is not None:
+            waits.append((1 - self._allowed["requests"]) * self.period_s / (self.requests * self._share))
+            if len(self._window) >= self.requests:
+                waits.append(self._leaves(self._window[0]) - now)
+        if self.tokens is not None:
+            due = min(tokens, self.tokens * BURST) - self._allowed["tokens"]  # a large one goes into debt
+            waits.append(due * self.period_s / (self.tokens * self._share))
+            if self._window and self._in_window + tokens > self.tokens:
+                waits.append(self._leaves(self._window[0]) - now)
+        return max(0.0, max(waits))
+
+    def _fill(self, now: float) -> None:
+        passed, self._filled = now - self._filled, now
+        grown = min(1.0, self._share + passed * self._growth)
+        mean, self._share = (self._share + grown) / 2, grown
+        for name, limit in (("requests", self.requests), ("tokens", self.tokens)):
+            if limit is not None:
+                most = max(1.0, limit * BURST)
+                self._allowed[name] = min(most, self._allowed[name] + passed * mean * limit / self.period_s)
+
+    def _expire(self, now: float) -> None:
+        while self._window and self._leaves(self._window[0]) <= now:
+            gone = self._window.popleft()
+            gone.counts = False
+            self._in_window -= gone.tokens
+
+    def _leaves(self, sending: Sending) -> float:
+        """When a request stops counting."""
+        arrived = sending.sent + self.slack_s
+        if sending.ended is not None:
+            arrived = min(arrived, sending.ended)
+        return arrived + self.period_s
