@@ -134,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         model, behaviour, at = self.server, self.server.behaviour, time.monotonic()
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        entry = _entry(at, dict(self.headers), body)
+        entry = _entry(at, {name.lower(): value for name, value in self.headers.items()}, body)
         with model.lock:
             model.log.append(entry)
             model.active += 1

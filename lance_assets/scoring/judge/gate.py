@@ -6,16 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 
-#: To begin with; how much slower than the best an answer may be; how fast the memory of the best fades, per answer.
-START, SLOWER, FADES = 4.0, 1.5, 1.002
-#: Weight of one answer in the running mean of latencies.
-WEIGHT = 0.2
+#: To begin with, and the least that slow answers lead to; how much slower than at best an answer may be.
+START, SLOWER = 4.0, 2.0
+#: Answers over which latencies are averaged, at least: those of one round trip where that is more.
+AVERAGED = 16
 
 
 class Gate:
     """Additive increase, multiplicative decrease. Until the first sign of too much, every answer adds one (so the
-    number doubles per round trip); later, all of a round trip together add one, and only while answers come about as
-    fast as at best. Too many requests, or a timeout, halves it, once per round trip. Threads share it.
+    number doubles per round trip); later, those of a round trip together add one. Where answers take twice as long as
+    at best, they take one away instead; at the least number that is not our doing, and becomes the new best. Too many
+    requests, or a timeout, halves the number, once per round trip. Threads share it.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,19 +48,23 @@ class Gate:
                 self._halve()
             elif latency_s is not None:
                 self._learn(latency_s)
-                if full:  # places that nobody needs say nothing about the endpoint
-                    self._grow()
+                self._tune(full)
             self._changed.notify_all()
 
     def _learn(self, latency_s: float) -> None:
-        self._mean = latency_s if not self._mean else self._mean + WEIGHT * (latency_s - self._mean)
-        self._best = self._mean if not self._best else min(self._best * FADES, self._mean)
+        weight = 1 / max(AVERAGED, self._limit)
+        self._mean = latency_s if not self._mean else self._mean + weight * (latency_s - self._mean)
+        self._best = self._mean if not self._best else min(self._best, self._mean)
 
-    def _grow(self) -> None:
+    def _tune(self, full: bool) -> None:
+        least = min(START, float(self.most))
         if self._mean > SLOWER * self._best:
             self._eager = False
-            return
-        self._limit = min(float(self.most), self._limit + (1.0 if self._eager else 1.0 / self._limit))
+            self._limit = max(least, self._limit - 1 / self._limit)
+            if self._limit == least:
+                self._eager, self._best = True, self._mean
+        elif full:  # places that nobody needs say nothing about the endpoint
+            self._limit = min(float(self.most), self._limit + (1.0 if self._eager else 1.0 / self._limit))
 
     def _halve(self) -> None:
         now = self._clock()

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 #: The share of the limits to begin with, and that of a minute's allowance that may be saved up.
 FROM, BURST = 0.2, 0.02
+#: Less is not worth a wait, and would be lost in rounding.
+SHORTEST_S = 0.001
 
 
 @dataclass(eq=False)
@@ -43,18 +45,26 @@ class Limiter:
         """`requests` and `tokens` are limits in a period; None = no limit."""
         self.requests, self.tokens, self.period_s, self.slack_s = requests, tokens, period_s, slack_s
         self._growth = (1 - FROM) / ramp_s if ramp_s else 1e9
-        self._clock, self._changed, self._turn = clock, threading.Condition(), threading.Lock()
+        self._clock, self._changed, self._turn = clock, threading.Condition(threading.RLock()), threading.Lock()
         self._window: deque[Sending] = deque()
         self._in_window = 0
-        self._share, self._allowed, self._filled = FROM, {"requests": 1.0, "tokens": 1.0}, clock()
+        self._share, self._filled = FROM if ramp_s else 1.0, clock()
+        self._allowed = {"requests": 1.0, "tokens": (tokens or 0) * BURST}
         self._held_until = self._slowed = float("-inf")
 
     def take(self, tokens: int) -> Sending:
         """Waits until a request of so many tokens may be sent. Whoever came first goes first."""
         with self._turn, self._changed:
+            while not isinstance(taken := self.try_take(tokens), Sending):
+                self._changed.wait(taken)
+            return taken
+
+    def try_take(self, tokens: int) -> Sending | float:
+        """The request, which is to be sent at once, or the seconds until it is worth trying again."""
+        with self._changed:
             cost = tokens if self.tokens is None else min(tokens, self.tokens)
-            while (wait := self._wait(cost)) > 0:
-                self._changed.wait(wait)
+            if (wait := self._wait(cost)) > 0:
+                return max(wait, SHORTEST_S)
             sending = Sending(self._clock(), cost)
             self._window.append(sending)
             self._in_window += cost
@@ -66,6 +76,7 @@ class Limiter:
         """The request has ended with so many tokens; None = with as many as expected."""
         with self._changed:
             sending.ended = self._clock()
+            self._fill(sending.ended)
             if tokens is not None:
                 difference, sending.tokens = tokens - sending.tokens, tokens
                 self._in_window += difference if sending.counts else 0
@@ -112,8 +123,9 @@ class Limiter:
         mean, self._share = (self._share + grown) / 2, grown
         for name, limit in (("requests", self.requests), ("tokens", self.tokens)):
             if limit is not None:
-                most = max(1.0, limit * BURST)
-                self._allowed[name] = min(most, self._allowed[name] + passed * mean * limit / self.period_s)
+                allowed = self._allowed[name]  # what ended requests left over may be more than can be saved up
+                most = max(1.0, limit * BURST, allowed)
+                self._allowed[name] = min(most, allowed + passed * mean * limit / self.period_s)
 
     def _expire(self, now: float) -> None:
         while self._window and self._leaves(self._window[0]) <= now:
