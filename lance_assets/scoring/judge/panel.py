@@ -46,9 +46,11 @@ class Panel:
     def judge(self, items: Sequence[Item]) -> list[float | ScoreFailure]:
         """One score or failure per row, in order. Raises Unusable when no row can be asked; what was answered until
         then is in the journal."""
-        waiting = [self._begun(item) for item in items]
+        order = sorted(range(len(items)), key=lambda at: -self._value(items[at]))
+        waiting = {at: self._begun(items[at]) for at in order}
         outcomes, unusable = [], None
-        for item, future in zip(items, waiting, strict=True):
+        for at, item in enumerate(items):
+            future = waiting[at]
             try:
                 outcomes.append(future if isinstance(future, ScoreFailure) else self._given(item, future.result()))
             except ScoreFailure as failure:
