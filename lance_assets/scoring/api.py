@@ -22,6 +22,7 @@ from lance_assets.scoring.rows import Rows
 
 __all__ = [
     "FIELDS",
+    "PREFIX",
     "Item",
     "RowScorer",
     "Rows",
@@ -35,6 +36,9 @@ __all__ = [
 
 FIELDS = ("image", "messages", "caption_missing", "width", "height", "format", "image_url", "image_sha256")
 """The table columns that a scorer may read; besides, the columns of other scorers (score_<name>)."""
+
+PREFIX = "score_"
+"""Of the columns of other scorers."""
 
 Outcomes = Sequence[Any | ScoreFailure] | pa.Array
 """One value or failure per row, in order; as numpy or Arrow arrays where no row failed."""
@@ -89,8 +93,9 @@ class Scorer(ABC):
     """True: what a row gets depends on the other rows of the table, so it takes a pass of its own."""
     hints: tuple[str, ...] = ()
     """Those of `fields` that only say which rows to take first: a row may lack them, and no cell is stale by them."""
-    frees_pictures: ClassVar[bool] = False
-    """True: it frees the pictures of a row as soon as it is scored, so it gets many rows at a time."""
+    remote: ClassVar[bool] = False
+    """True: a service elsewhere does the work, as fast as its limits allow. Calls may overlap and take hours; they get
+    all rows at a time, so it frees the pictures of a row itself."""
     Config: ClassVar[type[ScorerConfig]] = ScorerConfig
 
     def __init__(self, config: ScorerConfig | None = None) -> None:
@@ -98,6 +103,8 @@ class Scorer(ABC):
 
         self.upstream: dict[str, str] = {}
         """What the score columns that it reads were made by: a cell is stale when that changes."""
+        self.upstream_inputs: frozenset[str] = frozenset()
+        """What those columns were made from."""
 
     def config_hash(self) -> str:
         own = self.config.config_hash()
@@ -105,6 +112,12 @@ class Scorer(ABC):
             return own
         text = json.dumps([own, self.upstream], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The table columns that decide what its cells are: its own fields, and behind score columns theirs."""
+        own = {name for name in self.fields if not name.startswith(PREFIX)}
+        return tuple(sorted(own | self.upstream_inputs))
 
     def check(self, models: Path) -> None:
         """Called before any row is read. `models` is the folder of the platform's models. Raises BadInput where

@@ -19,19 +19,22 @@ MODULES = {
     "caption_quality": ("caption_quality", "words"),
     "alignment": ("alignment", "alignment_model", "features", "words"),
     "duplicate": ("duplicate", "perceptual_hash"),
+    "judge": ("judge/prompt", "judge/answer", "judge/picture"),
     "alignment_model": ("alignment_fit", "features", "words"),
 }
 """What a score depends on: the modules that compute it. alignment_model is the fit, an asset of its own."""
 
 
 def code_digest(names: tuple[str, ...]) -> str:
-    """SHA-256 of the modules' code without comments, layout and docstrings: only what can change a score counts."""
+    """SHA-256 of the modules' code without comments, layout, docstrings and imports: only what can change a score
+    counts."""
     digest = hashlib.sha256()
     for name in names:
         tree = ast.parse((ROOM / f"{name}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 node.body = [part for part in node.body if not _is_text(part)]
+        tree.body = [part for part in tree.body if not isinstance(part, ast.Import | ast.ImportFrom)]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()
 

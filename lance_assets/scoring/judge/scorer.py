@@ -31,8 +31,8 @@ class Judge(Scorer):
     fields: tuple[str, ...] = ("image", "messages", "caption_missing")
     description = "How well the caption fits the picture, judged by a vision-language model behind an endpoint"
     unit = "0..100 = points given by the model, higher is better"
-    served: Served | None = Served(max_replicas=1, batch_rows=256)
-    frees_pictures: ClassVar[bool] = True
+    served: Served | None = Served(max_replicas=1, batch_rows=4096)
+    remote: ClassVar[bool] = True
     Config = JudgeConfig
     config: JudgeConfig
 
