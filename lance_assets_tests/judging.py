@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,14 @@ from lance_assets_tests.fault_files import jpeg
 from lance_assets_tests.judge_server import Model
 
 KEY = "sk-secret-of-the-tests-0123456789"
+ASK = """
+import sys
+from pathlib import Path
+from lance_assets_tests.judging import judge, rows
+url, models, count, places, variable = sys.argv[1:]
+with judge(url, Path(models), concurrency=int(places), key_variable=variable) as ours:
+    ours.score(rows(int(count)))
+"""
 
 
 def rows(count: int, start: int = 0) -> list[Item]:
@@ -32,3 +42,10 @@ def judge(model: Model | str, models: Path, **config: Any) -> Iterator[Judge]:
         yield made
     finally:
         made.close()
+
+
+def asking(
+    url: str, models: Path, count: int, places: int, variable: str = "OPENAI_API_KEY"
+) -> subprocess.Popen[bytes]:
+    """A process of its own that asks for so many rows, to be killed; its environment holds the key."""
+    return subprocess.Popen([sys.executable, "-c", ASK, url, str(models), str(count), str(places), variable])

@@ -74,10 +74,14 @@ def test_who_asks_again_and_again_spends_no_more_and_a_raised_budget_goes_on(mod
     assert len(model.log) == 25
 
 
-def test_two_processes_share_a_budget(model, tmp_path):
-    with judge(model, tmp_path, budget={"rows": 30}) as one, judge(model, tmp_path, budget={"rows": 30}) as two:
-        with ThreadPoolExecutor(2) as pool:
-            found = list(pool.map(lambda ours, items: ours.score(items), (one, two), (rows(40), rows(40, 1000))))
+def test_two_that_ask_with_one_journal_share_a_budget(model, tmp_path):
+    budget = {"budget": {"rows": 30}}
+    with (
+        judge(model, tmp_path, **budget) as one,
+        judge(model, tmp_path, **budget) as two,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        found = list(pool.map(lambda ours, items: ours.score(items), (one, two), (rows(40), rows(40, 1000))))
     assert sum(len(scored(outcomes)) for outcomes in found) == len(model.log) == 30
 
 

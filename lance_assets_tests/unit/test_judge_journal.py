@@ -19,16 +19,9 @@ from lance_assets.scoring.judge import reasons, usage
 from lance_assets.scoring.judge.journal import Journal
 from lance_assets.scoring.judge.records import Record
 from lance_assets_tests.judge_server import judge_server
-from lance_assets_tests.judging import KEY, judge, rows
+from lance_assets_tests.judging import KEY, asking, judge, rows
 
 PLACES = 8
-ASK = """
-import sys
-from pathlib import Path
-from lance_assets_tests.judging import judge, rows
-with judge(sys.argv[1], Path(sys.argv[2]), concurrency={places}) as ours:
-    print(sum(isinstance(score, float) for score in ours.score(rows({count}, {start}))), flush=True)
-"""
 WRITE = """
 import sys
 from pathlib import Path
@@ -46,11 +39,6 @@ def key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
-def asking(url: str, models: Path, count: int, start: int = 0) -> subprocess.Popen[str]:
-    code = ASK.format(places=PLACES, count=count, start=start)
-    return subprocess.Popen([sys.executable, "-c", code, url, str(models)], stdout=subprocess.PIPE, text=True)
-
-
 def journal_of(models: Path) -> Path:
     [path] = models.glob("judge/*/journal.jsonl")
     return path
@@ -63,7 +51,7 @@ def record(number: int, **more: object) -> Record:
 
 def test_a_kill_pays_again_at_most_for_what_was_in_flight(tmp_path):
     with judge_server(latency_s=0.05) as model:
-        child = asking(model.url, tmp_path, 200)
+        child = asking(model.url, tmp_path, 200, PLACES)
         deadline = time.monotonic() + 60
         while len(model.answered()) < 50 and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: The share of the limits to begin with, and that of a minute's allowance that may be saved up.
-FROM, BURST = 0.2, 0.02
+#: The share of the limits to begin with; that of a minute's allowance that may be saved up, and requests at least:
+#: what a busy machine sends late it can send after all. The window bounds it.
+FROM, BURST, FEWEST = 0.2, 0.05, 2.0
 #: Less is not worth a wait, and would be lost in rounding.
 SHORTEST_S = 0.001
 
@@ -124,7 +125,7 @@ class Limiter:
         for name, limit in (("requests", self.requests), ("tokens", self.tokens)):
             if limit is not None:
                 allowed = self._allowed[name]  # what ended requests left over may be more than can be saved up
-                most = max(1.0, limit * BURST, allowed)
+                most = max(FEWEST, limit * BURST, allowed)
                 self._allowed[name] = min(most, allowed + passed * mean * limit / self.period_s)
 
     def _expire(self, now: float) -> None:
