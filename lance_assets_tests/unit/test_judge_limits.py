@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
 
 from lance_assets.scoring.judge.gate import Gate
-from lance_assets.scoring.judge.limiter import Limiter, Sending
+from lance_assets.scoring.judge.limiter import Held, Limiter, Sending
 from lance_assets.scoring.judge.tokens import Estimator
 
 
@@ -112,11 +113,21 @@ def test_a_pause_that_the_server_asks_for_stops_all_and_too_much_halves_the_rate
     ours.limiter.slow_down()
     ours.limiter.slow_down()  # at once again: it is the same sign
     ours.limiter.hold(7.0)
-    assert ours.limiter.held_s() == pytest.approx(7.0)
     ours.run(50, (0.1, 0.2), (1, 1))
     assert not [at for at, _ in ours.log if 30.5 < at < 36.5]
     after = len([at for at, _ in ours.log if at > 40])
     assert 0.4 * before < after < 0.65 * before
+
+
+def test_who_waits_for_the_limits_gives_up_when_the_server_asks_for_a_long_pause():
+    limiter = Limiter(requests=1, tokens=None, period_s=60.0, patience_s=5.0)
+    limiter.take(1)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(limiter.take, 1) for _ in range(2)]
+        limiter.hold(3600.0)
+        for one in waiting:
+            with pytest.raises(Held, match="wants a pause of 3600 s"):
+                one.result(10)
 
 
 def test_without_limits_nothing_waits():

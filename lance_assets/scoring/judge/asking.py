@@ -17,7 +17,7 @@ from lance_assets.scoring.judge.config import JudgeConfig
 from lance_assets.scoring.judge.faults import Again, Rejected
 from lance_assets.scoring.judge.gate import Gate
 from lance_assets.scoring.judge.journal import Journal, Known
-from lance_assets.scoring.judge.limiter import Limiter
+from lance_assets.scoring.judge.limiter import Held, Limiter
 from lance_assets.scoring.judge.picture import Sent
 from lance_assets.scoring.judge.prompt import rules
 from lance_assets.scoring.judge.purse import Purse, Spent
@@ -63,7 +63,12 @@ class Asker:
         self.purse = Purse(journal, config.budget)
         self.gate = Gate(config.concurrency)
         self.limiter = Limiter(
-            config.requests_per_minute, config.tokens_per_minute, config.period_s, config.ramp_s, config.slack_s
+            config.requests_per_minute,
+            config.tokens_per_minute,
+            config.period_s,
+            config.ramp_s,
+            config.slack_s,
+            config.patience_s,
         )
         self.estimator = Estimator(config.max_tokens)
         self._rejected = 0
@@ -78,7 +83,7 @@ class Asker:
         for _ in range(self.config.attempts):
             try:
                 answer = self._retrying.copy()(self._once, question, picture)
-            except (Again, Spent) as error:
+            except (Again, Spent, Held) as error:
                 raise ScoreFailure(State.FAILED_TRANSIENT, str(error)) from None
             except Rejected as error:
                 raise self._turned_down(error) from None
@@ -92,8 +97,6 @@ class Asker:
     def _once(self, question: Question, picture: Sent) -> Answer:
         """One request, from the budget to the journal."""
         config, text = self.config, rules(question.caption, self.config.question) + question.caption
-        if self.limiter.held_s() > config.patience_s:
-            raise ScoreFailure(State.FAILED_TRANSIENT, f"the endpoint wants a pause of {self.limiter.held_s():.0f} s")
         expected = self.estimator.input_tokens(text, picture.width, picture.height)
         asked = self._record(question, "asked", uuid.uuid4().hex[:16], (expected, config.max_tokens))
         self.purse.set_aside(asked)

@@ -25,6 +25,10 @@ class Sending:
     counts: bool = True
 
 
+class Held(Exception):
+    """The server asked for a longer pause than anybody waits for; the message says how long."""
+
+
 class Limiter:
     """Two guards. A token bucket spreads the requests evenly, at a share of the limits that grows from a fifth to all
     within `ramp_s` and halves when the server says that it is too much. A sliding window is strict: a request counts
@@ -41,10 +45,12 @@ class Limiter:
         period_s: float = 60.0,
         ramp_s: float = 20.0,
         slack_s: float = 2.0,
+        patience_s: float = 120.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`requests` and `tokens` are limits in a period; None = no limit."""
+        """`requests` and `tokens` are limits of a period, if any. `patience_s`: the longest pause to wait for."""
         self.requests, self.tokens, self.period_s, self.slack_s = requests, tokens, period_s, slack_s
+        self.patience_s = patience_s
         self._growth = (1 - FROM) / ramp_s if ramp_s else 1e9
         self._clock, self._changed, self._turn = clock, threading.Condition(threading.RLock()), threading.Lock()
         self._window: deque[Sending] = deque()
@@ -54,15 +60,17 @@ class Limiter:
         self._held_until = self._slowed = float("-inf")
 
     def take(self, tokens: int) -> Sending:
-        """Waits until a request of so many tokens may be sent. Whoever came first goes first."""
+        """Waits until a request of so many tokens may be sent; whoever came first goes first. Raises Held."""
         with self._turn, self._changed:
             while not isinstance(taken := self.try_take(tokens), Sending):
                 self._changed.wait(taken)
             return taken
 
     def try_take(self, tokens: int) -> Sending | float:
-        """The request, which is to be sent at once, or the seconds until it is worth trying again."""
+        """The request, which is to be sent at once, or the seconds until it is worth trying again. Raises Held."""
         with self._changed:
+            if (held := self._held_until - self._clock()) > self.patience_s:
+                raise Held(f"the endpoint wants a pause of {held:.0f} s")
             cost = tokens if self.tokens is None else min(tokens, self.tokens)
             if (wait := self._wait(cost)) > 0:
                 return max(wait, SHORTEST_S)
@@ -88,10 +96,7 @@ class Limiter:
         """Nothing is sent for so long: the server asked for it."""
         with self._changed:
             self._held_until = max(self._held_until, self._clock() + seconds)
-
-    def held_s(self) -> float:
-        """Seconds for which nothing will be sent."""
-        return max(0.0, self._held_until - self._clock())
+            self._changed.notify()
 
     def slow_down(self) -> None:
         """Halves the share of the limits, at most once a second."""
