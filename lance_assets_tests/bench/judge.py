@@ -54,7 +54,7 @@ class Found:
 
 
 def run(quick: bool, say: Say) -> Report:
-    """Full: 10 minutes, most of it at the pace of the limits; quick: a minute."""
+    """Full: 11 minutes, most of it at the pace of the limits; quick: a minute."""
     sizes, found = QUICK if quick else FULL, Found(say)
     os.environ[KEY_VARIABLE] = "no secret"
     each = INPUT + OUTPUT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.scoring.judge.config import JudgeConfig, on_loopback
@@ -63,14 +62,15 @@ class Endpoint:
         Unusable."""
         config = self.config
         sampling = {} if config.temperature is None else {"temperature": config.temperature}
-        create: Any = self._client.chat.completions.with_raw_response.create  # its types know each provider's keys
+        body = {
+            "model": config.model,
+            "messages": messages(caption, image, config.question),
+            "response_format": response_format(config.answer),
+            **{"max_tokens": config.max_tokens, **sampling, **config.extra},
+        }
         try:
-            return create(
-                model=config.model,
-                messages=messages(caption, image, config.question),
-                response_format=response_format(config.answer),
-                extra_body={"max_tokens": config.max_tokens, **sampling, **config.extra},
-            ).http_response.text
+            # As it is: the typed method of the client takes as much time over a body as all the rest of a request.
+            return self._client.post("/chat/completions", body=body, cast_to=str)
         except self._openai.APIError as error:
             raise meaning(error, config, self._key) from None
 
