@@ -170,13 +170,13 @@ def test_a_longer_pause_than_anybody_waits_for_leaves_the_rows_for_later(model, 
 
 def test_a_server_that_hangs_costs_its_timeout_and_counts_as_perhaps_paid(model, tmp_path):
     fails(model, Fault("hang", where="row 1.", times=9))
-    with judge(model, tmp_path, timeout_s=0.3, retries=2) as ours:
+    with judge(model, tmp_path, timeout_s=1.0, retries=2) as ours:
         begun = time.monotonic()
         outcomes = ours.score(rows(3))
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 30  # the server hangs for as long, each time
         use = ours.usage(tmp_path)
     state, message = failure(outcomes[1])
-    assert state == State.FAILED_TRANSIENT and "silent for 0.3 s" in message
+    assert state == State.FAILED_TRANSIENT and "silent for 1 s" in message
     assert isinstance(outcomes[0], float) and isinstance(outcomes[2], float)
     assert use.lost == 2 and use.input_tokens > 2 * 500
 
