@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lance_assets.scoring.api import PREFIX, Outcomes, Scorer
 from lance_assets.scoring.item import Item
-from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
+from lance_assets.scoring.outcome import ScoreFailure, State, Unusable, failure_of
 from lance_assets.scoring.rows import Rows
 
 #: Pixels of pictures that may be decoded at a time: 3 bytes each as RGB, 4 more as luma.
@@ -31,12 +31,13 @@ class Scored:
 
 
 def score_items(scorers: Mapping[str, Scorer], items: Sequence[Item]) -> dict[str, Scored]:
-    """Every scorer over the same rows. Never raises for a row or a scorer.
+    """Every scorer over the same rows. Raises for no row, and for a scorer only what says that it is Unusable.
 
     Rows of a table are taken so many at a time that their pictures fit into PIXELS, whatever the size of the batch.
     """
     parts: dict[str, list[Scored]] = {name: [] for name in scorers}
-    for some in _portions(items):
+    whole = all(scorer.remote for scorer in scorers.values())
+    for some in [items] if whole else _portions(items):
         for name, scorer in scorers.items():
             parts[name].append(_column(scorer, some))
         if isinstance(some, Rows):
@@ -92,7 +93,7 @@ def _column(scorer: Scorer, items: Sequence[Item]) -> Scored:
 def _lacking(scorer: Scorer, items: Sequence[Item]) -> Outcomes | None:
     """Outcomes where a row has no value yet in another score column that the scorer reads; it is not asked for that
     row. None where no row lacks one."""
-    read = [name for name in scorer.fields if name.startswith(PREFIX)]
+    read = [name for name in scorer.fields if name.startswith(PREFIX) and name not in scorer.hints]
     if not read:
         return None
     missing = {at: name for at, item in enumerate(items) for name in read if item.others.get(name) is None}
@@ -119,6 +120,8 @@ def _outcomes(scorer: Scorer, items: Sequence[Item]) -> Outcomes:
         if len(outcomes) != len(items):
             raise ValueError(f"the scorer {scorer.name} gave {len(outcomes)} values for {len(items)} rows")
         return outcomes
+    except Unusable:
+        raise
     except (TimeoutError, ConnectionError) as error:
         return [failure_of(error)] * len(items)
     except Exception as error:
