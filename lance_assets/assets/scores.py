@@ -1,6 +1,7 @@
 """score/<name>[batch]: one asset per score column, and the model that one of them learns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -82,7 +83,7 @@ def _score(
     context: dg.AssetExecutionContext, platform: Platform, names: Sequence[str]
 ) -> Iterable[dg.MaterializeResult]:
     now = active_scorers(platform)
-    chosen = {name: now[name] for name in names}
+    chosen, started = {name: now[name] for name in names}, datetime.now(UTC)
     results = label_with_models(
         data_root(platform),
         context.partition_keys,
@@ -92,7 +93,10 @@ def _score(
         platform.home,
         forced(context),
     )
-    yield from _finish(context, data_root(platform), chosen, results)
+    costs = {name: scorer.spent for name, scorer in chosen.items()}
+    yield from _finish(
+        context, data_root(platform), chosen, results, lambda name: costs[name](platform.home.models, started)
+    )
 
 
 def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
@@ -124,9 +128,14 @@ def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
 
 
 def _finish(
-    context: dg.AssetExecutionContext, root: DataRoot, scorers: Mapping[str, Scorer], results: Iterable[Labelled]
+    context: dg.AssetExecutionContext,
+    root: DataRoot,
+    scorers: Mapping[str, Scorer],
+    results: Iterable[Labelled],
+    spent: Callable[[str], Mapping[str, Any]] = lambda name: {},
 ) -> Iterable[dg.MaterializeResult]:
-    """One materialization per column that no batch failed for; the failed ones are raised at the end, by name."""
+    """One materialization per column that no batch failed for, with what the run `spent` on it; the failed ones are
+    raised at the end, by name."""
     failures: list[tuple[str, str]] = []
     failed: set[str] = set()
     for done in results:
@@ -136,8 +145,11 @@ def _finish(
         else:
             _describe(context, root, done, scorers[done.scorer].across)
     for name in scorers:
+        cost = {f"spent_{what}": value for what, value in spent(name).items()}
+        if cost:
+            context.log.info(f"{name} in this run: {', '.join(f'{what} {value:,g}' for what, value in cost.items())}")
         if name not in failed:
-            yield dg.MaterializeResult(asset_key=score_key(name))
+            yield dg.MaterializeResult(asset_key=score_key(name), metadata=cost)
     raise_failures(context, failures)
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from lance_assets.compute.reading import shares, stale_rows
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.scoring.api import Rows, Scorer, State
+from lance_assets.scoring.outcome import Unusable
 from lance_assets.scoring.passes import Scored, score_items
 from lance_assets.store import ledger
 from lance_assets.store.cells import Cells
@@ -101,8 +102,8 @@ def score_fragment(root: DataRoot, version: int, job: Job, scorers: Mapping[str,
                 columns[name].rows.append(lean)
                 if name in tools.served:
                     columns[name].ask(tools.served[name], _read_by(ready[name], mine))
-            here = {name: ready[name] for name in names if name not in tools.served}
-            for name, scored in call(here, mine).items() if here else ():
+            here = {name: ready[name] for name in names if name not in tools.served and not columns[name].error}
+            for name, scored in _here(call, here, mine, columns).items():
                 columns[name].scored.append(scored)
     for name, column in columns.items():
         try:
@@ -111,6 +112,20 @@ def score_fragment(root: DataRoot, version: int, job: Job, scorers: Mapping[str,
         except Exception as error:  # a served scorer that is gone costs its own column
             done.errors[name] = error
     return done
+
+
+def _here(
+    call: ScoreCall, scorers: Mapping[str, Scorer], rows: pa.Table, columns: Mapping[str, _Column]
+) -> dict[str, Scored]:
+    """The fused pass; where a scorer turns out to be unusable each is asked alone, and it costs its own column."""
+    try:
+        return call(scorers, rows) if scorers else {}
+    except Unusable as error:
+        if len(scorers) == 1:
+            columns[next(iter(scorers))].error = error
+            return {}
+        alone = (_here(call, {name: scorer}, rows, columns) for name, scorer in scorers.items())
+        return {name: scored for one in alone for name, scored in one.items()}
 
 
 @dataclass

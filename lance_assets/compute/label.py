@@ -19,9 +19,11 @@ from lance_assets.store.duplicates import TYPE, Pair
 from lance_assets.store.files import DataRoot
 from lance_assets.store.intents import Part
 from lance_assets.store.labelling import Outcome, RunJobs, label_batch
-from lance_assets.store.staleness import Identity
+from lance_assets.store.staleness import Identity, StaleCell
 
 Report = Callable[[str], None]
+#: Takes the stale cells of a batch, gives those to score now.
+Narrow = Callable[[Sequence[StaleCell]], list[StaleCell]]
 #: Makes what scores the fragments of a batch.
 Runner = Callable[[DataRoot, Mapping[str, Scorer], Tools], RunJobs]
 
@@ -63,12 +65,13 @@ def label(
     tools: Tools | None = None,
     force: bool = False,
     runner: Runner | None = None,
+    narrow: Narrow = list,
 ) -> Iterator[Labelled]:
     """Scores what is stale in the batches and yields one result per (batch, scorer) after its commit.
 
     What fails is yielded with `failure` set and stops nothing else: a failing batch, column or fragment costs only
     itself, and stays stale. `tools` says how served scorers are reached and where models lie, `runner` where fragments
-    are scored (None = in Ray tasks).
+    are scored (None = in Ray tasks), `narrow` which of the stale cells are taken.
     """
     if runner is None:
         from lance_assets.compute.on_ray import on_ray as runner
@@ -76,7 +79,7 @@ def label(
     tasks = runner(root, scorers, tools or Tools())
 
     def pass_over(batch: str) -> list[Outcome]:
-        return label_batch(root, batch, identities, run_id, tasks, not_broken, force)
+        return label_batch(root, batch, identities, run_id, tasks, not_broken, force, narrow=narrow)
 
     return each_batch(batches, list(scorers), pass_over, report)
 

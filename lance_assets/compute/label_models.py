@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from lance_assets.compute.fragment import Tools
-from lance_assets.compute.label import Labelled, Report, identity_of, label
+from lance_assets.compute.label import Labelled, Narrow, Report, identity_of, label
 from lance_assets.compute.serve import served
+from lance_assets.compute.valuable import within
 from lance_assets.errors import BadInput, in_one_line
 from lance_assets.scoring.api import Scorer
 from lance_assets.settings import Home
 from lance_assets.store.files import DataRoot
 from lance_assets.store.labelling import any_stale
+from lance_assets.store.staleness import StaleCell
 
 
 def label_with_models(
@@ -38,8 +40,32 @@ def label_with_models(
         for name, scorer in able.items()
         if scorer.served is not None and any_stale(root, batches, [identity_of(scorer)], force)
     }
+    narrow = list if force else budgeted(root, batches, able, home, report)
     if not behind_serve:
-        yield from label(root, batches, able, run_id, report, Tools(home.models), force) if able else ()
+        yield from label(root, batches, able, run_id, report, Tools(home.models), force, narrow=narrow) if able else ()
         return
     with served(behind_serve, home.models, home.cache / "serve") as asks:
-        yield from label(root, batches, able, run_id, report, Tools(home.models, asks), force)
+        yield from label(root, batches, able, run_id, report, Tools(home.models, asks), force, narrow=narrow)
+
+
+def budgeted(
+    root: DataRoot, batches: Sequence[str], scorers: Mapping[str, Scorer], home: Home, report: Report
+) -> Narrow:
+    """Only what budgets pay for, the most valuable rows first."""
+    bounds: list[Narrow] = []
+    for name, scorer in scorers.items():
+        allowed = scorer.allowance(home.models)
+        if allowed is None:
+            continue
+        narrow, left = within(root, batches, scorer, allowed)
+        if left:
+            report(f"{name}: the budget pays for {allowed.rows} more rows; {left} stale ones wait for a larger one")
+        bounds.append(narrow)
+
+    def all_bounds(cells: Sequence[StaleCell]) -> list[StaleCell]:
+        kept = list(cells)
+        for narrow in bounds:
+            kept = narrow(kept)
+        return kept
+
+    return all_bounds

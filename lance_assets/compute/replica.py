@@ -32,8 +32,13 @@ class Replica:
         self._busy_since: float | None = None
 
     async def score(self, rows: pa.Table) -> Scored:
-        """One call."""
+        """One call. Those of a remote service overlap: its own limits say how many of its requests are under way."""
+        if self.scorer.remote:
+            return await asyncio.to_thread(self._all_at_once, rows)
         return await self._together(rows)
+
+    def _all_at_once(self, rows: pa.Table) -> Scored:
+        return score_items({self.scorer.name: self.scorer}, rows_of(rows))[self.scorer.name]
 
     def check_health(self) -> None:
         """Asked by Ray Serve. Raises TimeoutError where the scorer hangs: a new replica takes this one's place."""

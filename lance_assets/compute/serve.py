@@ -6,6 +6,7 @@ and go when nobody asks; the application goes with its last user.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from lance_assets.compute.users import Users
 from lance_assets.scoring.api import Scorer, Served
 from lance_assets.scoring.passes import Scored
 
+#: A call takes so long at most; one to a remote service as long as its limits make it.
 CALL_SECONDS = 600.0
 #: A request that was with a replica when it died is sent again so often, to another one.
 RESENT = 3
@@ -43,16 +45,17 @@ class Asked:
 
     handle: DeploymentHandle
     rows: pa.Table
+    seconds: float | None
     response: Any
 
     def result(self) -> Scored:
-        """Raises TimeoutError after CALL_SECONDS, and what the replica raised."""
+        """Raises TimeoutError after `seconds` (None = never), and what the replica raised."""
         for _ in range(RESENT):
             try:
-                return self.response.result(timeout_s=CALL_SECONDS)
+                return self.response.result(timeout_s=self.seconds)
             except DEAD:
                 self.response = self.handle.score.remote(self.rows)
-        return self.response.result(timeout_s=CALL_SECONDS)
+        return self.response.result(timeout_s=self.seconds)
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,10 @@ class ServedAsk:
     that was used keeps a thread that starts or joins another one."""
 
     handle: DeploymentHandle
+    seconds: float | None
 
     def __call__(self, rows: pa.Table) -> Asked:
-        return Asked(self.handle, rows, self.handle.score.remote(rows))
+        return Asked(self.handle, rows, self.seconds, self.handle.score.remote(rows))
 
 
 @contextmanager
@@ -82,7 +86,7 @@ def served(scorers: Mapping[str, Scorer], models: Path, users: Path) -> Iterator
             for name, scorer in scorers.items():
                 application = application_name(scorer, models)
                 leaving.enter_context(Users(users, application).used(lambda gone=application: serve.delete(gone)))
-                asks[name] = ServedAsk(_deployed(scorer, models, application))
+                asks[name] = ServedAsk(_deployed(scorer, models, application), None if scorer.remote else CALL_SECONDS)
             yield asks
     finally:
         # Ray keeps the way to this cluster's controller for the whole process; the next run may have another cluster.
@@ -90,10 +94,11 @@ def served(scorers: Mapping[str, Scorer], models: Path, users: Path) -> Iterator
 
 
 def application_name(scorer: Scorer, models: Path) -> str:
-    """Of one scorer, version, config and home."""
+    """Of one scorer, version, config (with what cannot change a score, such as limits: a replica keeps to it) and
+    home."""
     version = re.sub(r"[^A-Za-z0-9.]+", "-", scorer.version)
-    home = sha256(str(models).encode()).hexdigest()[:6]
-    return f"{scorer.name}-{version}-{scorer.config_hash()[:8]}-{home}"
+    said = [scorer.config_hash(), scorer.config.model_dump_json(), str(scorer.served), str(models)]
+    return f"{scorer.name}-{version}-{sha256(json.dumps(said).encode()).hexdigest()[:12]}"
 
 
 def _deployed(scorer: Scorer, models: Path, application: str) -> DeploymentHandle:

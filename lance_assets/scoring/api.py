@@ -10,6 +10,8 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +25,7 @@ from lance_assets.scoring.rows import Rows
 __all__ = [
     "FIELDS",
     "PREFIX",
+    "Allowance",
     "Item",
     "RowScorer",
     "Rows",
@@ -70,6 +73,14 @@ class Served(BaseModel):
     batch_rows: int = Field(
         default=64, ge=1, le=4096, description="rows that a replica scores at a time, of one or more calls"
     )
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a budget pays for: so many rows, beside those (by id) that were paid for already."""
+
+    rows: int
+    paid: frozenset[str] = frozenset()
 
 
 class Scorer(ABC):
@@ -127,6 +138,15 @@ class Scorer(ABC):
     def load(self, models: Path) -> None:
         """Called once in each process that scores, before its first row: the place to load a model."""
         return None
+
+    def allowance(self, models: Path) -> Allowance | None:
+        """What its budget still pays for; None = there is none. Of the stale rows then only the most valuable ones are
+        asked for, by the first of `hints`, highest first; the others stay as they are."""
+        return None
+
+    def spent(self, models: Path, since: datetime) -> dict[str, Any]:
+        """What scoring did cost from then on, for people: plain values by name. Nothing where it costs time alone."""
+        return {}
 
     @abstractmethod
     def score(self, items: Sequence[Item]) -> Outcomes:

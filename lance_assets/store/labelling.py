@@ -64,15 +64,17 @@ def label_batch(
     accept: Accept = lambda column, parts: None,
     force: bool = False,
     recover: bool = True,
+    narrow: Callable[[Sequence[StaleCell]], list[StaleCell]] = list,
 ) -> list[Outcome]:
     """Scores exactly the stale cells of a batch and publishes one commit per column. What fails is in its outcome and
     stops nothing else. Without `recover` what a killed pass announced is scored again: for values that depend on what
-    other batches published meanwhile. Raises Busy where somebody else works on the batch."""
+    other batches published meanwhile. `narrow` takes some of the stale cells; the others stay stale. Raises Busy where
+    somebody else works on the batch."""
     with claim(root, batch) as held:
         ensure_columns(root, {identity.column: identity.type for identity in identities})
         with hold(root, batch, held) as dataset:
             known = ledger.history(ledger.read(root, batch))
-            stale = stale_cells(root, dataset, batch, identities, force)
+            stale = narrow(stale_cells(root, dataset, batch, identities, force))
             outcomes = {
                 identity.column: Outcome(
                     identity.column,

@@ -8,9 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lance_assets.scoring.api import Allowance
+from lance_assets.scoring.judge.config import Budget
 from lance_assets.scoring.judge.journal import records
 from lance_assets.scoring.judge.records import Record
 from lance_assets.scoring.judge.totals import Totals
+
+#: Rows, where nothing is known of their cost yet.
+MANY = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,30 @@ def usage(models: Path, config_hash: str, version: str, since: float = 0.0) -> U
         if record.version == version and record.at >= since:
             totals.add(record)
     return usage_of(totals)
+
+
+def allowance(models: Path, config_hash: str, version: str, budget: Budget) -> Allowance | None:
+    """What a budget still pays for, by the mean cost of the rows so far (of the whole budget while there are none: the
+    requests themselves keep to it). Rows that have an answer are paid. None without a budget."""
+    if budget == Budget():
+        return None
+    totals, paid = Totals(), set[str]()
+    for record in records(folder_of(models, config_hash)):
+        if record.version == version:
+            totals.add(record)
+            if record.canary is None and record.kind in ("answer", "refused", "same"):
+                paid.add(record.id)
+    so_far = usage_of(totals)
+    left: list[float] = [] if budget.rows is None else [budget.rows - totals.spent_rows()]
+    if budget.money is not None:
+        left.append(_affordable(budget.money - totals.spent_money, so_far.cost_per_row))
+    if budget.tokens is not None:
+        left.append(_affordable(budget.tokens - totals.spent_tokens, so_far.tokens_per_row))
+    return Allowance(max(0, int(min(left))), frozenset(paid))
+
+
+def _affordable(left: float, per_row: float | None) -> float:
+    return left / per_row if per_row else (MANY if left > 0 else 0)
 
 
 def usage_of(totals: Totals) -> Usage:

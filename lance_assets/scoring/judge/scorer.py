@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lance_assets.errors import BadInput
-from lance_assets.scoring.api import Item, Outcomes, ScoreFailure, Scorer, ScorerConfig, Served, State
+from lance_assets.scoring.api import Allowance, Item, Outcomes, ScoreFailure, Scorer, ScorerConfig, Served, State
 from lance_assets.scoring.judge import report
 from lance_assets.scoring.judge.client import Endpoint, check_settings
 from lance_assets.scoring.judge.config import JudgeConfig
@@ -78,6 +79,12 @@ class Judge(Scorer):
     def usage(self, models: Path, since: float = 0.0) -> report.Usage:
         """Use and cost of this version and config, from `since` (Unix time, seconds) on."""
         return report.usage(models, self.config.config_hash(), self.version, since)
+
+    def allowance(self, models: Path) -> Allowance | None:
+        return report.allowance(models, self.config.config_hash(), self.version, self.config.budget)
+
+    def spent(self, models: Path, since: datetime) -> dict[str, Any]:
+        return self.usage(models, since.timestamp()).as_dict()
 
     def _folder(self, models: Path) -> Path:
         """By the config alone: which version made the columns that order the rows makes no answer worthless."""
