@@ -1,4 +1,4 @@
-"""`retry --column NAME`: cells that failed in passing (no answer, no memory, a spent budget) are scored again at once."""
+"""`retry --column NAME`: cells that failed in passing (no answer, no memory, a spent budget) are scored again now."""
 
 from __future__ import annotations
 
