@@ -30,10 +30,16 @@ class ScorerCrashes(RuntimeError):
     """A scorer ends its process on too many rows: that is a fault of the scorer, not of the rows."""
 
 
-def score_isolated(scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Scored]:
+def score_isolated(scorers: Mapping[str, Scorer], rows: pa.Table) -> Mapping[str, Scored | Exception]:
     """A ScoreCall. Each scorer by itself, rows halved until those on which its process ends are alone; they fail for
-    good. Raises ScorerCrashes where processes end more than CRASHES_ALLOWED times."""
-    return {name: _Isolated(scorer).score(rows) for name, scorer in scorers.items()}
+    good. ScorerCrashes for one whose processes end more than CRASHES_ALLOWED times."""
+    found: dict[str, Scored | Exception] = {}
+    for name, scorer in scorers.items():
+        try:
+            found[name] = _Isolated(scorer).score(rows)
+        except ScorerCrashes as error:
+            found[name] = error
+    return found
 
 
 _score = ray.remote(num_cpus=1, max_retries=0)(score_locally)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import lance
 import numpy as np
@@ -57,6 +57,19 @@ def shares(chunk: pa.Table, wanted: Mapping[str, np.ndarray | None]) -> Iterator
     for names, mask in groups.values():
         if mask.any():
             yield names, chunk if mask.all() else chunk.filter(pa.array(mask))
+
+
+def facts(rows: pa.Table, scorers: Iterable[Scorer], more: Iterable[str] = ()) -> pa.Table:
+    """What is kept of rows that were scored, for the digest of their inputs: a copy, since the columns of a batch that
+    Lance read are freed together, and one small column would hold all pictures of the fragment."""
+    names = {name for scorer in scorers for name in scorer.inputs} - {"image"}
+    return rows.select(sorted({"id", "image_sha256", *names, *more})).take(pa.array(np.arange(rows.num_rows)))
+
+
+def read_by(scorer: Scorer, rows: pa.Table) -> pa.Table:
+    """What travels to a served scorer; the sizes of pictures say how many are decoded at a time."""
+    names = {"id", *scorer.fields} | ({"width", "height"} if "image" in scorer.fields else set())
+    return rows.select([name for name in rows.column_names if name in names])
 
 
 def _rows_at_a_time(fragment: lance.LanceFragment) -> int:

@@ -22,7 +22,7 @@ DEFAULT = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
 BUILT_IN = (*DEFAULT,)
 """All of them; each lives in the module of its name."""
 
-__all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "known", "reads", "register", "scorers"]
+__all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "join", "known", "reads", "register", "scorers"]
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,20 @@ def configured(
         entries = [*(Entry(name) for name in there if name not in counts), *entries]
     told = defaults or {}
     made = {entry.name: _configured(entry, folder, told.get(entry.name, {})) for entry in entries}
-    for name in made:
-        _join(name, made, [])
+    join(made)
     return made
 
 
 def reads(scorer: Scorer) -> list[str]:
     """Names of the scorers whose columns it reads."""
     return [field.removeprefix(PREFIX) for field in scorer.fields if field.startswith(PREFIX)]
+
+
+def join(made: Mapping[str, Scorer]) -> None:
+    """Tells each scorer what makes the columns that it reads. Raises BadInput for a column that no scorer makes, or
+    scorers that read each other's."""
+    for name in made:
+        _join(name, made, [])
 
 
 def _join(name: str, made: Mapping[str, Scorer], path: Sequence[str]) -> str:

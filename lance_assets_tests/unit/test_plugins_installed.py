@@ -52,7 +52,7 @@ def test_a_platform_without_entries_has_them_after_the_default_ones(site: Path) 
 def test_an_entry_chooses_and_configures_one_by_name(site: Path) -> None:
     [(name, scorer)] = configured([Entry("long_installed", config={"least": 9})]).items()
     assert (name, scorer.config.model_dump()) == ("long_installed", {"least": 9})
-    with pytest.raises(BadInput, match="scorer long_installed: most: .*its settings are: least"):
+    with pytest.raises(BadInput, match=r"scorer long_installed: most: .*its settings are: least"):
         configured([Entry("long_installed", config={"most": 9})])
 
 
