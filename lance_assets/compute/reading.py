@@ -8,7 +8,7 @@ import lance
 import numpy as np
 import pyarrow as pa
 
-from lance_assets.scoring.api import Scorer
+from lance_assets.scoring.api import PREFIX, Scorer
 from lance_assets.store.fragments import fragment_at
 
 #: Bytes of encoded images that are read at a time, and rows at least and at most.
@@ -22,9 +22,10 @@ def stale_rows(
     wanted: Mapping[str, np.ndarray | None],
 ) -> Iterator[pa.Table]:
     """The rows of a fragment that any scorer wants (offsets by name, None = all), some at a time, with their row ids,
-    addresses and what the scorers read."""
+    addresses and what the scorers read; a score column that nobody made yet is left out."""
     fields = {name for scorer in scorers.values() for name in (*scorer.fields, *scorer.inputs)}
     fields |= {"width", "height"} if "image" in fields else set()
+    fields -= {name for name in fields if name.startswith(PREFIX) and name not in dataset.schema.names}
     rows = None
     if all(offsets is not None for offsets in wanted.values()):
         stale = np.unique(np.concatenate([offsets for offsets in wanted.values() if offsets is not None]))

@@ -84,8 +84,8 @@ def _from_file(name: str, file: Path, home: Path) -> ModuleType:
     known by `uses` alone: names are those of this home and not of the process."""
     digest = sha256(file.read_bytes()).hexdigest()
     known = sys.modules.get(name)
-    if known is not None and known.__file__ == str(file) and getattr(known, _MARK, None) == digest:
-        return known
+    if known is not None and getattr(known, "__file__", None) == str(file) and getattr(known, _MARK, digest) == digest:
+        return known  # loaded before, or by somebody who has the home on the path
     if _installed(name, home):
         raise ImportError(f"there is an installed module {name}: give the file another name")
     spec = importlib.util.spec_from_file_location(name, file, loader=_Loader(name, str(file)))

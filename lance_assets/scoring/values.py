@@ -27,9 +27,9 @@ def given(outcomes: Any) -> Outcomes:
 
 def listed(outcomes: Outcomes) -> Sequence[Any]:
     """Outcomes one by one, as Python values where they are an array."""
-    if isinstance(outcomes, pa.Array):
-        return outcomes.to_pylist()
-    return outcomes.tolist() if isinstance(outcomes, np.ndarray) else outcomes
+    if isinstance(outcomes, np.ndarray):
+        return outcomes.tolist()
+    return outcomes if isinstance(outcomes, Sequence) else outcomes.to_pylist()
 
 
 def typed_values(name: str, type: pa.DataType, outcomes: Outcomes, failures: dict[int, ScoreFailure]) -> pa.Array:
@@ -43,11 +43,10 @@ def typed_values(name: str, type: pa.DataType, outcomes: Outcomes, failures: dic
         values = pa.concat_arrays([_one(value, type) for value in plain])
     bad = values.is_null().to_numpy(zero_copy_only=False) | endless(values)
     if bad.any():
-        said = outcomes if plain is None else listed(outcomes)
+        said = listed(outcomes)
         for at in np.flatnonzero(bad).tolist():
-            value = said[at].as_py() if isinstance(said, pa.Array) else said[at]
             what = "a finite number" if pa.types.is_floating(type) else f"{type}, its numbers finite"
-            message = f"the scorer {name} gave {value!r}, not {what}"
+            message = f"the scorer {name} gave {said[at]!r}, not {what}"
             failures.setdefault(at, ScoreFailure(State.FAILED_PERMANENT, message[:300]))
         values = values.take(pa.array(np.arange(len(values)), mask=bad))
     return values
@@ -63,8 +62,9 @@ def endless(values: pa.Array) -> NDArray[np.bool_]:
         for field in values.flatten():
             found |= endless(field)
     elif pa.types.is_list(type) or pa.types.is_large_list(type) or pa.types.is_fixed_size_list(type):
-        inner = endless(pc.list_flatten(values))
-        found[pc.list_parent_indices(values).to_numpy()[inner]] = True
+        inner = endless(pc.call_function("list_flatten", [values]))
+        parents = pc.call_function("list_parent_indices", [values]).to_numpy()
+        found[parents[inner]] = True
     return found
 
 

@@ -97,29 +97,31 @@ def failures(root: DataRoot, column: str, batches: Sequence[str]) -> pa.Table:
 def forget_failures(root: DataRoot, before: datetime) -> list[str]:
     """Why rows failed that are gone or have a value since, is forgotten, unless it was written after that time: then it
     may explain what is about to be published. Returns the batches that were left alone since somebody writes them."""
-    dataset, busy = open_images(root), list[str]()
     parts = (name.split("/") for name, _, _ in listing(root, FOLDER))
+    busy: list[str] = []
     for scorer, batch in sorted({(part[0], part[1]) for part in parts if len(part) == 3}):
+        column, folder = column_of(scorer), _folder(column_of(scorer), batch)
+        if _left(root, column, batch, before) is None:
+            continue
         try:
             with claim(root, batch, timeout=0):
-                _forget(root, dataset, column_of(scorer), batch, before)
+                old, left = _files(root, folder), _left(root, column, batch, before)
+                if left is not None and left.num_rows:
+                    _write(root, f"{folder}/{uuid.uuid4().hex}.parquet", left)
+                for name in old if left is not None else ():
+                    delete(root, f"{folder}/{name}")
         except Busy:
             busy.append(batch)
     return busy
 
 
-def _forget(root: DataRoot, dataset: lance.LanceDataset, column: str, batch: str, before: datetime) -> None:
-    folder = _folder(column, batch)
-    old = _files(root, folder)
-    rows = pa.concat_tables([_read(root, folder, name) for name in old])
-    failed = _failed_now(dataset, column, batch)["id"].combine_chunks()
-    left = rows.filter(pc.or_(pc.is_in(rows["id"], failed), pc.greater_equal(rows["time"], pa.scalar(before))))
-    if left.num_rows == rows.num_rows:
-        return
-    if left.num_rows:
-        _write(root, f"{folder}/{uuid.uuid4().hex}.parquet", left)
-    for name in old:
-        delete(root, f"{folder}/{name}")
+def _left(root: DataRoot, column: str, batch: str, before: datetime) -> pa.Table | None:
+    """What is not to be forgotten of a folder; None = nothing is."""
+    rows = _all(root, _folder(column, batch))
+    failed = _failed_now(open_images(root), column, batch)["id"].combine_chunks()
+    young = pc.field("time") >= pa.scalar(before, FAILURES.field("time").type)
+    left = rows.filter(pc.field("id").isin(failed) | young)
+    return None if left.num_rows == rows.num_rows else left
 
 
 def _failed_now(dataset: lance.LanceDataset, column: str, batch: str) -> pa.Table:

@@ -71,8 +71,9 @@ class Answer:
 
 
 def test_a_served_scorer_is_asked_for_some_chunks_ahead_and_its_answers_keep_their_rows(root: DataRoot) -> None:
-    replica = Replica()
-    replica.scorer.raises = lambda item: ValueError(item.id) if item.id == "a/77" else None  # type: ignore[attr-defined]
+    scorer = Counted("served")
+    scorer.raises = lambda item: ValueError(item.id) if item.id == "a/77" else None
+    replica = Replica(scorer)
     done = scored(root, Tools(served={"served": replica}), Counted("served"), Counted())
     assert (replica.asked, replica.most) == ([16] * 6 + [4], IN_FLIGHT)
     served, here = sorted(done.parts, key=lambda part: part.staged.column, reverse=True)

@@ -130,6 +130,14 @@ def test_a_row_without_a_value_upstream_waits_for_it(root: DataRoot) -> None:
     assert (done["counted"].calls, done["plus"].calls) == (1, 1) and cells(root, "score_plus")["a/2"] == (20.0, 0)
 
 
+def test_a_column_that_nobody_made_yet_is_waited_for(root: DataRoot) -> None:
+    made = joined(Plus(), Counted())
+    alone = labelled(root, {"plus": made["plus"]})["plus"]
+    assert (alone.states["failed_transient"], alone.failure) == (10, None)
+    assert alone.message == "score_counted has no value yet"
+    assert labelled(root, made)["plus"].states["ok"] == 10
+
+
 def test_a_scorer_is_loaded_once_for_all_fragments_and_anew_when_it_moved(root: DataRoot) -> None:
     add_batch(root, "b", 4, first=50)
     scorer = Counted("loaded_once")

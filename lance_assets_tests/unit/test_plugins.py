@@ -90,6 +90,7 @@ def test_a_class_has_its_version_and_serving_replaced_by_the_entry(tmp_path: Pat
         (Entry("mine", "leaves:words"), r"leaves\.py cannot be loaded: SystemExit: 3"),
         (Entry("mine", "needs:words"), r"needs\.py cannot be loaded: ModuleNotFoundError: .*'no_such_package'"),
         (Entry("mine", "wave:words"), r"wave\.py cannot be loaded: ImportError: there is an installed module wave"),
+        (Entry("mine", "time:words"), r"time\.py cannot be loaded: ImportError: there is an installed module time"),
         (Entry("mine", "json:words"), r"json\.py cannot be loaded: ImportError: there is an installed module json"),
         (Entry("mine", "pyarrow:words"), r"installed module pyarrow: give the file another name"),
         (Entry("mine", "lance_assets.own:words"), r"there is an installed module lance_assets\.own"),
@@ -108,7 +109,9 @@ class Loud(Letters):
 def two(item, other): return 1
 """
     others = {"broken": "def", "raises": "raise ValueError('first\\nsecond')", "leaves": "raise SystemExit(3)"}
-    folder = home(tmp_path, mine=text, needs="import no_such_package", wave=PLAIN, json=PLAIN, pyarrow=PLAIN, **others)
+    folder = home(
+        tmp_path, mine=text, needs="import no_such_package", wave=PLAIN, json=PLAIN, time=PLAIN, pyarrow=PLAIN, **others
+    )
     home(tmp_path / "lance_assets", own=PLAIN)
     with pytest.raises(BadInput, match=said) as caught:
         configured([entry], folder)

@@ -141,7 +141,7 @@ def test_a_scorer_of_columns_may_give_what_arrow_calculates_and_makes_no_item() 
 
         def score(self, items: Sequence[Item]) -> Any:
             assert isinstance(items, Rows)
-            return pc.multiply(items.table["width"], items.table["height"])
+            return pc.call_function("multiply", [items.table["width"], items.table["height"]])
 
     rows = Rows(pa.table({"id": ["a", "b"], "width": [2, 3], "height": [4, 5]}), lambda said: "")
     assert score_items({"area": Area()}, rows)["area"].values.to_pylist() == [8, 15]
