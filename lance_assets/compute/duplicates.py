@@ -19,7 +19,7 @@ import ray
 
 from lance_assets.compute.fragment import rows_of
 from lance_assets.compute.label import Labelled, Report, each_batch, identity_of, not_broken
-from lance_assets.compute.reading import stale_rows
+from lance_assets.compute.reading import facts, stale_rows
 from lance_assets.scoring.api import ScoreFailure, State
 from lance_assets.scoring.duplicate import Duplicate
 from lance_assets.store import ledger
@@ -59,7 +59,7 @@ def hash_fragment(root: DataRoot, version: int, job: Job, scorer: Duplicate) -> 
     hashes: list[bytes | ScoreFailure | None] = []
     for chunk in stale_rows(dataset, job.fragment, {scorer.name: scorer}, {scorer.name: job.columns[COLUMN]}):
         hashes += scorer.hashes(rows_of(chunk))
-        rows.append(chunk.drop_columns(["image"]))
+        rows.append(facts(chunk, [scorer], ["_rowid"]))
     table = pa.concat_tables(rows)
     columns = (table[name].to_pylist() for name in ("id", "image_sha256", "_rowid"))
     pictures = [

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +13,8 @@ import lance
 import numpy as np
 import pyarrow as pa
 
-from lance_assets.compute.reading import shares, stale_rows
+from lance_assets.compute.loading import loaded
+from lance_assets.compute.reading import facts, read_by, shares, stale_rows
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.scoring.api import Rows, Scorer, State
 from lance_assets.scoring.outcome import Unusable
@@ -42,8 +42,8 @@ class Pending(Protocol):
 
 #: Asks a served scorer for a table of rows and does not wait.
 Ask = Callable[[pa.Table], Pending]
-#: Scores rows by the named scorers, here and now.
-ScoreCall = Callable[[Mapping[str, Scorer], pa.Table], dict[str, Scored]]
+#: Scores rows by the named scorers, here and now; one that cannot work at all costs its own column.
+ScoreCall = Callable[[Mapping[str, Scorer], pa.Table], Mapping[str, Scored | Exception]]
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,15 @@ def by_column(job: Job, done: Fragment) -> Iterator[tuple[Job, list[Part] | Exce
         yield replace(job, columns={column: job.columns[column]}), error
 
 
-def score_locally(scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Scored]:
-    """The fused pass in this process."""
-    return score_items(scorers, rows_of(rows))
+def score_locally(scorers: Mapping[str, Scorer], rows: pa.Table) -> Mapping[str, Scored | Exception]:
+    """The fused pass in this process; where a scorer turns out to be unusable each is asked alone."""
+    try:
+        return score_items(scorers, rows_of(rows))
+    except Unusable as error:
+        if len(scorers) == 1:
+            return dict.fromkeys(scorers, error)
+        alone = (score_locally({name: scorer}, rows) for name, scorer in scorers.items())
+        return {name: scored for one in alone for name, scored in one.items()}
 
 
 def rows_of(table: pa.Table) -> Rows:
@@ -97,14 +103,14 @@ def score_fragment(root: DataRoot, version: int, job: Job, scorers: Mapping[str,
     call = tools.call or score_locally
     for chunk in stale_rows(dataset, job.fragment, ready, offsets) if ready else ():
         for names, mine in shares(chunk, offsets):
-            lean = mine.drop_columns([name for name in ("image",) if name in mine.column_names])
+            lean = facts(mine, [ready[name] for name in names])
             for name in names:
                 columns[name].rows.append(lean)
                 if name in tools.served:
-                    columns[name].ask(tools.served[name], _read_by(ready[name], mine))
+                    columns[name].ask(tools.served[name], read_by(ready[name], mine))
             here = {name: ready[name] for name in names if name not in tools.served and not columns[name].error}
-            for name, scored in _here(call, here, mine, columns).items():
-                columns[name].scored.append(scored)
+            for name, scored in call(here, mine).items() if here else ():
+                columns[name].add(scored)
     for name, column in columns.items():
         try:
             column.finish()
@@ -114,23 +120,9 @@ def score_fragment(root: DataRoot, version: int, job: Job, scorers: Mapping[str,
     return done
 
 
-def _here(
-    call: ScoreCall, scorers: Mapping[str, Scorer], rows: pa.Table, columns: Mapping[str, _Column]
-) -> dict[str, Scored]:
-    """The fused pass; where a scorer turns out to be unusable each is asked alone, and it costs its own column."""
-    try:
-        return call(scorers, rows) if scorers else {}
-    except Unusable as error:
-        if len(scorers) == 1:
-            columns[next(iter(scorers))].error = error
-            return {}
-        alone = (_here(call, {name: scorer}, rows, columns) for name, scorer in scorers.items())
-        return {name: scored for one in alone for name, scored in one.items()}
-
-
 @dataclass
 class _Column:
-    """One column while it grows: rows without their images, scores in the same order, requests on their way."""
+    """One column while it grows: what is kept of its rows, scores in the same order, requests on their way."""
 
     rows: list[pa.Table] = field(default_factory=list)
     scored: list[Scored] = field(default_factory=list)
@@ -148,6 +140,13 @@ class _Column:
         except Exception as error:
             self.error = error
 
+    def add(self, scored: Scored | Exception) -> None:
+        """An error as in `ask`."""
+        if isinstance(scored, Exception):
+            self.error = scored
+        else:
+            self.scored.append(scored)
+
     def finish(self) -> None:
         if self.error is not None:
             raise self.error
@@ -164,36 +163,6 @@ def _loaded(scorers: Mapping[str, Scorer], tools: Tools, done: Fragment) -> dict
         except Exception as error:  # it costs its own column
             done.errors[name] = error
     return ready
-
-
-def loaded(scorer: Scorer, models: Path) -> Scorer:
-    """The scorer with its model, which this process loads once for all fragments."""
-    return _kept(_Key(scorer), models)
-
-
-class _Key:
-    """Scorers that are equal for a process: of one class (whose code is part of it), version and config."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self.scorer = scorer
-        self._what = (type(scorer), scorer.name, scorer.version, scorer.config)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self._what == other._what
-
-    def __hash__(self) -> int:
-        return hash(self._what[:3])
-
-
-@lru_cache(maxsize=32)
-def _kept(key: _Key, models: Path) -> Scorer:
-    key.scorer.load(models)
-    return key.scorer
-
-
-def _read_by(scorer: Scorer, rows: pa.Table) -> pa.Table:
-    """What travels to a served scorer."""
-    return rows.select([name for name in rows.column_names if name == "id" or name in scorer.fields])
 
 
 def _part(

@@ -14,6 +14,7 @@ from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 from lance_assets.compute.fragment import score_locally
 from lance_assets.errors import in_one_line
 from lance_assets.scoring.api import Scorer, State
+from lance_assets.scoring.outcome import Unusable
 from lance_assets.scoring.passes import Scored, joined
 
 CRASHES = (WorkerCrashedError, OutOfMemoryError)
@@ -30,10 +31,16 @@ class ScorerCrashes(RuntimeError):
     """A scorer ends its process on too many rows: that is a fault of the scorer, not of the rows."""
 
 
-def score_isolated(scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Scored]:
+def score_isolated(scorers: Mapping[str, Scorer], rows: pa.Table) -> Mapping[str, Scored | Exception]:
     """A ScoreCall. Each scorer by itself, rows halved until those on which its process ends are alone; they fail for
-    good. Raises ScorerCrashes where processes end more than CRASHES_ALLOWED times."""
-    return {name: _Isolated(scorer).score(rows) for name, scorer in scorers.items()}
+    good. ScorerCrashes for one whose processes end more than CRASHES_ALLOWED times."""
+    found: dict[str, Scored | Exception] = {}
+    for name, scorer in scorers.items():
+        try:
+            found[name] = _Isolated(scorer).score(rows)
+        except (ScorerCrashes, Unusable) as error:
+            found[name] = error
+    return found
 
 
 _score = ray.remote(num_cpus=1, max_retries=0)(score_locally)
@@ -47,7 +54,7 @@ class _Isolated:
     def score(self, rows: pa.Table) -> Scored:
         name = self.scorer.name
         try:
-            return ray.get(_score.remote({name: self.scorer}, rows))[name]
+            scored = ray.get(_score.remote({name: self.scorer}, rows))[name]
         except CRASHES as error:
             self.crashes += 1
             if self.crashes > CRASHES_ALLOWED:
@@ -57,5 +64,9 @@ class _Isolated:
             if rows.num_rows == 1:
                 why = f"the process that scored it ended: {type(error).__name__}"
                 return Scored(pa.nulls(1, self.scorer.type), np.array([State.FAILED_PERMANENT], np.uint8), {0: why})
+        else:
+            if isinstance(scored, Exception):
+                raise scored
+            return scored
         half = rows.num_rows // 2
         return joined(self.scorer, [self.score(rows.slice(0, half)), self.score(rows.slice(half))])

@@ -14,12 +14,14 @@ import numpy as np
 from lance_assets.compute.fragment import Tools
 from lance_assets.errors import in_one_line
 from lance_assets.scoring.api import Scorer, State
+from lance_assets.scoring.registry import reads
 from lance_assets.store.columns import column_of, scorer_of
 from lance_assets.store.duplicates import TYPE, Pair
 from lance_assets.store.files import DataRoot
 from lance_assets.store.intents import Part
 from lance_assets.store.labelling import Outcome, RunJobs, label_batch
-from lance_assets.store.staleness import Identity, StaleCell
+from lance_assets.store.staleness import Identity, StaleCell, made_by
+from lance_assets.store.table import exists, open_images
 
 Report = Callable[[str], None]
 #: Takes the stale cells of a batch, gives those to score now.
@@ -50,6 +52,10 @@ class ScorerBroken(RuntimeError):
     """Every row of a batch failed for good: that is a fault of the scorer, not of the rows, and is not published."""
 
 
+class UpstreamStale(RuntimeError):
+    """A score column that a scorer reads was made by another version or config than the present one."""
+
+
 def identity_of(scorer: Scorer) -> Identity:
     """What the column of this scorer claims to be now."""
     type = TYPE if scorer.across else scorer.type
@@ -75,13 +81,40 @@ def label(
     """
     if runner is None:
         from lance_assets.compute.on_ray import on_ray as runner
-    identities = [identity_of(scorer) for scorer in scorers.values()]
     tasks = runner(root, scorers, tools or Tools())
 
     def pass_over(batch: str) -> list[Outcome]:
-        return label_batch(root, batch, identities, run_id, tasks, not_broken, force, narrow=narrow)
+        outcomes: list[Outcome] = []
+        for level in levels(scorers):
+            behind = {one.name: error for one in level if (error := upstream_error(root, batch, one))}
+            outcomes += [Outcome(column_of(name), error=error) for name, error in behind.items()]
+            identities = [identity_of(one) for one in level if one.name not in behind]
+            if identities:
+                outcomes += label_batch(root, batch, identities, run_id, tasks, not_broken, force, narrow=narrow)
+        return outcomes
 
     return each_batch(batches, list(scorers), pass_over, report)
+
+
+def levels(scorers: Mapping[str, Scorer]) -> Iterator[list[Scorer]]:
+    """Scorers that share a pass; those that read columns of others come after these were published."""
+    left = dict(scorers)
+    while left:
+        ready = [name for name, scorer in left.items() if not set(reads(scorer)) & left.keys()]
+        yield [left.pop(name) for name in ready or list(left)]
+
+
+def upstream_error(root: DataRoot, batch: str, scorer: Scorer) -> UpstreamStale | None:
+    """Why a scorer cannot work on a batch: its cells would claim to be made from what a column that it reads does not
+    hold any more, or not yet."""
+    if not scorer.upstream or not exists(root):
+        return None
+    dataset = open_images(root)
+    for name, made in scorer.upstream.items():
+        now = {f"{one.version} {one.config_hash}" for one in made_by(root, dataset, batch, column_of(name)) if one.rows}
+        if now - {made}:
+            return UpstreamStale(f"{scorer.name} reads {column_of(name)}, which is stale in {batch}: label it first")
+    return None
 
 
 def each_batch(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import lance
 import numpy as np
 import pyarrow as pa
 
-from lance_assets.scoring.api import Scorer
+from lance_assets.scoring.api import PREFIX, Scorer
 from lance_assets.store.fragments import fragment_at
 
 #: Bytes of encoded images that are read at a time, and rows at least and at most.
@@ -22,9 +22,10 @@ def stale_rows(
     wanted: Mapping[str, np.ndarray | None],
 ) -> Iterator[pa.Table]:
     """The rows of a fragment that any scorer wants (offsets by name, None = all), some at a time, with their row ids,
-    addresses and what the scorers read."""
+    addresses and what the scorers read; a score column that nobody made yet is left out."""
     fields = {name for scorer in scorers.values() for name in (*scorer.fields, *scorer.inputs)}
     fields |= {"width", "height"} if "image" in fields else set()
+    fields -= {name for name in fields if name.startswith(PREFIX) and name not in dataset.schema.names}
     rows = None
     if all(offsets is not None for offsets in wanted.values()):
         stale = np.unique(np.concatenate([offsets for offsets in wanted.values() if offsets is not None]))
@@ -57,6 +58,19 @@ def shares(chunk: pa.Table, wanted: Mapping[str, np.ndarray | None]) -> Iterator
     for names, mask in groups.values():
         if mask.any():
             yield names, chunk if mask.all() else chunk.filter(pa.array(mask))
+
+
+def facts(rows: pa.Table, scorers: Iterable[Scorer], more: Iterable[str] = ()) -> pa.Table:
+    """What is kept of rows that were scored, for the digest of their inputs: a copy, since the columns of a batch that
+    Lance read are freed together, and one small column would hold all pictures of the fragment."""
+    names = {name for scorer in scorers for name in scorer.inputs} - {"image"}
+    return rows.select(sorted({"id", "image_sha256", *names, *more})).take(pa.array(np.arange(rows.num_rows)))
+
+
+def read_by(scorer: Scorer, rows: pa.Table) -> pa.Table:
+    """What travels to a served scorer; the sizes of pictures say how many are decoded at a time."""
+    names = {"id", *scorer.fields} | ({"width", "height"} if "image" in scorer.fields else set())
+    return rows.select([name for name in rows.column_names if name in names])
 
 
 def _rows_at_a_time(fragment: lance.LanceFragment) -> int:

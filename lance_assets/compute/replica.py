@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from ray import serve
 
-from lance_assets.compute.fragment import loaded, rows_of
+from lance_assets.compute.fragment import rows_of
+from lance_assets.compute.loading import loaded
 from lance_assets.scoring.api import Scorer, Served
 from lance_assets.scoring.passes import Scored, joined, score_items
 

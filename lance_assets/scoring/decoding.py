@@ -20,6 +20,11 @@ def factor_for(width: int, height: int, size: int | None) -> int:
     return 1 if size is None else next((factor for factor in FACTORS if longer >= size * factor), 1)
 
 
+def scaled(size: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Each side divided by `factor`, rounded up."""
+    return -(-size[0] // factor), -(-size[1] // factor)
+
+
 def open_image(data: bytes | None) -> Image.Image:
     """An encoded picture, its header read. Raises ScoreFailure, permanent: missing, broken, or over MAX_PIXELS."""
     if not data:
@@ -40,11 +45,12 @@ def decode(data: bytes | None, factor: int = 1) -> Image.Image:
         try:
             if factor == 1:
                 return image.convert("RGB")
-            wanted = -(-image.width // factor), -(-image.height // factor)
-            # Rounded up, Pillow would take the next smaller scale for it, and that would be divided once more.
-            image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
+            whole = image.size
+            # A draft is the smallest one that is not smaller than asked for: so rounded down, and of any scale or none.
+            image.draft(None, (max(1, whole[0] // factor), max(1, whole[1] // factor)))
+            done = next(one for one in (*FACTORS, 1) if image.size == scaled(whole, one))
             rgb = image.convert("RGB")
-            return rgb if rgb.size == wanted else rgb.reduce(factor)
+            return rgb if done == factor else rgb.reduce(factor // done)
         except MemoryError:
             raise
         except Exception as error:

@@ -28,5 +28,10 @@ def check(scorer: type[Scorer] | Scorer) -> None:
     where = scorer.__module__ if isinstance(scorer, type) else type(scorer).__module__
     if not name.isidentifier() or name != name.lower():
         raise BadInput(f"{name!r} of {where} cannot name a column: use lower-case letters, digits and _")
+    if name.endswith("__state"):
+        raise BadInput(f"{name!r} of {where} cannot name a column: __state is how columns of states end")
+    for said in ("version", "fields"):
+        if not hasattr(scorer, said):
+            raise BadInput(f"the scorer {name} of {where} does not say its {said}")
     if unknown := sorted(one for one in scorer.fields if one not in FIELDS and not one.startswith(PREFIX)):
         raise BadInput(f"the scorer {name} reads {', '.join(unknown)}; scorers can read {', '.join(FIELDS)}")

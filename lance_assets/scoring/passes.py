@@ -13,6 +13,7 @@ from lance_assets.scoring.api import PREFIX, Outcomes, Scorer
 from lance_assets.scoring.item import Item
 from lance_assets.scoring.outcome import ScoreFailure, State, Unusable, failure_of
 from lance_assets.scoring.rows import Rows
+from lance_assets.scoring.values import given, listed, typed_values
 
 #: Pixels of pictures that may be decoded at a time: 3 bytes each as RGB, 4 more as luma.
 PIXELS = 16_000_000
@@ -83,7 +84,7 @@ def _column(scorer: Scorer, items: Sequence[Item]) -> Scored:
     lacking = _lacking(scorer, items)
     outcomes = lacking if lacking is not None else _outcomes(scorer, items)
     failures = {} if isinstance(outcomes, pa.Array | np.ndarray) else _failures(outcomes)
-    values = _values(scorer, outcomes, failures)
+    values = typed_values(scorer.name, scorer.type, outcomes, failures)
     states = np.zeros(len(items), dtype=np.uint8)
     for at, failure in failures.items():
         states[at] = failure.state
@@ -96,12 +97,15 @@ def _lacking(scorer: Scorer, items: Sequence[Item]) -> Outcomes | None:
     read = [name for name in scorer.fields if name.startswith(PREFIX) and name not in scorer.hints]
     if not read:
         return None
-    missing = {at: name for at, item in enumerate(items) for name in read if item.others.get(name) is None}
+    if isinstance(items, Rows):
+        missing = items.without(read)
+    else:
+        missing = {at: name for at, item in enumerate(items) for name in read if item.others.get(name) is None}
     if not missing:
         return None
     there = [at for at in range(len(items)) if at not in missing]
     asked = items.take(there) if isinstance(items, Rows) else [items[at] for at in there]
-    outcomes = iter(_outcomes(scorer, asked))
+    outcomes = iter(listed(_outcomes(scorer, asked)))
     failures = {at: ScoreFailure(State.FAILED_TRANSIENT, f"{name} has no value yet") for at, name in missing.items()}
     return [failures[at] if at in failures else next(outcomes) for at in range(len(items))]
 
@@ -112,55 +116,21 @@ def _failures(outcomes: Outcomes) -> dict[int, ScoreFailure]:
 
 def _outcomes(scorer: Scorer, items: Sequence[Item]) -> Outcomes:
     """The rows at once; when that fails, in halves, so that a poisonous row costs only itself. What may pass (no
-    connection, no time) is not asked again for each row of the batch."""
+    connection, no time, the scorer's word) is not asked again for each row of the batch."""
     if not len(items):
         return []
     try:
-        outcomes = scorer.score(items)
+        outcomes = given(scorer.score(items))
         if len(outcomes) != len(items):
             raise ValueError(f"the scorer {scorer.name} gave {len(outcomes)} values for {len(items)} rows")
         return outcomes
     except Unusable:
         raise
-    except (TimeoutError, ConnectionError) as error:
-        return [failure_of(error)] * len(items)
     except Exception as error:
-        if len(items) == 1:
-            return [failure_of(error)]
+        passing = isinstance(error, TimeoutError | ConnectionError)
+        if isinstance(error, ScoreFailure):
+            passing = error.state == State.FAILED_TRANSIENT
+        if passing or len(items) == 1:
+            return [failure_of(error)] * len(items)
         half = len(items) // 2
-        return [*_outcomes(scorer, items[:half]), *_outcomes(scorer, items[half:])]
-
-
-def _values(scorer: Scorer, outcomes: Outcomes, failures: dict[int, ScoreFailure]) -> pa.Array:
-    """Outcomes as the scorer's type; one that does not fit is added to the failures."""
-    floats = pa.types.is_floating(scorer.type)
-    try:
-        if isinstance(outcomes, pa.Array):
-            values: pa.Array = pa.Array.cast(outcomes, scorer.type)
-        elif isinstance(outcomes, np.ndarray) and floats:
-            values = pa.array(outcomes.astype(scorer.type.to_pandas_dtype()))
-        else:
-            plain = [None if at in failures else outcome for at, outcome in enumerate(outcomes)]
-            values = pa.array(plain, scorer.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError):
-        values = _one_by_one(scorer, outcomes, failures)
-    bad = values.is_null().to_numpy(zero_copy_only=False)
-    if floats:
-        bad |= ~np.isfinite(values.to_numpy(zero_copy_only=False))
-    if bad.any():
-        what = "a finite number" if floats else str(scorer.type)
-        for at in np.flatnonzero(bad).tolist():
-            message = f"the scorer {scorer.name} gave {outcomes[at]!r}, not {what}"
-            failures.setdefault(at, ScoreFailure(State.FAILED_PERMANENT, message[:300]))
-        values = values.take(pa.array(np.arange(len(values)), mask=bad))
-    return values
-
-
-def _one_by_one(scorer: Scorer, outcomes: Outcomes, failures: dict[int, ScoreFailure]) -> pa.Array:
-    values: list[pa.Array] = []
-    for at, outcome in enumerate(outcomes):
-        try:
-            values.append(pa.array([None if at in failures else outcome], scorer.type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError):
-            values.append(pa.nulls(1, scorer.type))
-    return pa.concat_arrays(values)
+        return [*listed(_outcomes(scorer, items[:half])), *listed(_outcomes(scorer, items[half:]))]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from lance_assets.errors import BadInput
 from lance_assets.scoring.api import PREFIX, Scorer, Served
 from lance_assets.scoring.known import check, register, registered
+from lance_assets.scoring.outcome import describe
 from lance_assets.scoring.plugins import advertised, scorer_advertised, scorer_named
 
 DEFAULT = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
@@ -20,7 +22,7 @@ DEFAULT = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
 BUILT_IN = (*DEFAULT, "judge")
 """All of them; each lives in the module of its name."""
 
-__all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "known", "reads", "register", "scorers"]
+__all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "join", "known", "reads", "register", "scorers"]
 
 
 @dataclass(frozen=True)
@@ -58,20 +60,21 @@ def configured(
     entries: Sequence[Entry] | None, folder: Path = Path(), defaults: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Scorer]:
     """The scorers of a platform by name, in order. `folder` is its home, where files of its own lie; `defaults` holds
-    configs by name, each setting of which an entry may replace.
+    configs of built-in scorers by name, each setting of which an entry may replace.
 
     Without entries, or where all of them are somebody's own (`uses`), the default ones and those that installed
     packages advertise come first. Raises BadInput naming an unknown scorer or config key and what exists instead.
     """
     entries = list(entries or ())
+    counts = Counter(entry.name for entry in entries)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise BadInput(f"{' and '.join(twice)}: two scorers of one name cannot share a column")
     if all(entry.uses for entry in entries):
-        taken = {entry.name for entry in entries}
-        entries = [*(Entry(name) for name in (*DEFAULT, *advertised()) if name not in taken), *entries]
+        there = dict.fromkeys((*DEFAULT, *advertised()))
+        entries = [*(Entry(name) for name in there if name not in counts), *entries]
     told = defaults or {}
-    entries = [replace(entry, config={**told.get(entry.name, {}), **entry.config}) for entry in entries]
-    made = {entry.name: _configured(entry, folder) for entry in entries}
-    for name in made:
-        _join(name, made, [])
+    made = {entry.name: _configured(entry, folder, told.get(entry.name, {})) for entry in entries}
+    join(made)
     return made
 
 
@@ -80,11 +83,18 @@ def reads(scorer: Scorer) -> list[str]:
     return [field.removeprefix(PREFIX) for field in scorer.fields if field.startswith(PREFIX)]
 
 
+def join(made: Mapping[str, Scorer]) -> None:
+    """Tells each scorer what makes the columns that it reads. Raises BadInput for a column that no scorer makes, or
+    scorers that read each other's."""
+    for name in made:
+        _join(name, made, [])
+
+
 def _join(name: str, made: Mapping[str, Scorer], path: Sequence[str]) -> str:
     """Tells a scorer what makes the columns that it reads; returns what makes its own. Raises BadInput."""
     scorer = made[name]
     if name in path:
-        raise BadInput(f"the scorers {' and '.join(path)} read each other's columns")
+        raise BadInput(f"the scorers {' and '.join(path[path.index(name) :])} read each other's columns")
     for read in reads(scorer):
         if read not in made:
             raise BadInput(f"the scorer {name} reads {PREFIX}{read}, and no scorer {read} is configured")
@@ -106,21 +116,22 @@ def _class_named(name: str) -> type[Scorer]:
     raise BadInput(f"there is no scorer {name!r}; there are: {', '.join(there)}")
 
 
-def _configured(entry: Entry, folder: Path) -> Scorer:
+def _configured(entry: Entry, folder: Path, told: Mapping[str, Any]) -> Scorer:
     cls = scorer_named(entry.uses, folder) if entry.uses else _class_named(entry.name)
-    scorer = cls(_config(entry, cls))
+    config = _validated(entry.name, "", cls.Config, entry.config if entry.uses else {**told, **entry.config})
+    try:
+        scorer = cls(config)
+    except Exception as error:  # somebody else's class may raise anything
+        raise BadInput(f"the scorer {entry.name} cannot be made: {describe(error)}") from error
     scorer.name = entry.name
-    scorer.version = entry.version or cls.version
+    if entry.version:
+        scorer.version = entry.version
     if entry.served is not None:
         if cls.served is None:
             raise BadInput(f"scorer {entry.name}: served: it runs inside the label tasks and is not served")
         scorer.served = _validated(entry.name, "served.", Served, {**cls.served.model_dump(), **entry.served})
     check(scorer)
     return scorer
-
-
-def _config(entry: Entry, cls: type[Scorer]) -> Any:
-    return _validated(entry.name, "", cls.Config, entry.config)
 
 
 def _validated(name: str, prefix: str, model: type[Any], said: Mapping[str, Any]) -> Any:

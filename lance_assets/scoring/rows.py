@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
+import numpy as np
 import pyarrow as pa
 
 from lance_assets.scoring.item import Item
@@ -41,12 +42,22 @@ class Rows(Sequence[Item]):
 
     def take(self, positions: Sequence[int]) -> Rows:
         """Some of the rows, in this order."""
-        part = Rows(self.table.take(list(positions)), self._captions)
+        part = Rows(self.table.take(pa.array(positions, pa.int64())), self._captions)
         part._items = None if self._items is None else [self._items[at] for at in positions]
         return part
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self._all())
+
+    def without(self, columns: Sequence[str]) -> dict[int, str]:
+        """The rows that have no value in one of these columns, by position: its name (the last one's)."""
+        found: dict[int, str] = {}
+        for name in columns:
+            if name not in self.table.column_names:
+                return dict.fromkeys(range(len(self)), name)
+            nulls = self.table[name].is_null().to_numpy()
+            found |= dict.fromkeys(np.flatnonzero(nulls).tolist(), name)
+        return found
 
     def forget_pictures(self) -> None:
         """Frees what the items decoded."""

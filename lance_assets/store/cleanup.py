@@ -13,6 +13,7 @@ import lance
 
 from lance_assets.store import ledger
 from lance_assets.store.claims import LEASE_S, Busy, claim
+from lance_assets.store.failures import forget_failures
 from lance_assets.store.files import DataRoot, delete, listing, table_exists
 from lance_assets.store.fragments import DATA, Used
 from lance_assets.store.objects import typed
@@ -35,7 +36,8 @@ class Cleaned:
 
 @typed
 def cleanup(root: DataRoot, older_than: timedelta = RETENTION, patience: float | None = None) -> Cleaned:
-    """Removes versions older than that which no tag protects, the files that only they needed, and expired intents.
+    """Removes versions older than that which no tag protects, the files that only they needed, expired intents, and why
+    rows failed that are gone or have a value since.
 
     Safe while others work: a version that a writer works from is tagged, and its batch is left alone. The ledger is
     merged, never shortened. `patience` is how many seconds a holder may be silent before it counts as dead (None = at
@@ -54,7 +56,9 @@ def cleanup(root: DataRoot, older_than: timedelta = RETENTION, patience: float |
         removed, size = removed + rejects.old_versions, size + rejects.bytes_removed
     if table_exists(root.ledger):
         ledger.merge(root)
-    expired, freed, writing = _expired(root, datetime.now(UTC) - older_than)
+    before = datetime.now(UTC) - older_than
+    expired, freed, writing = _expired(root, before)
+    writing += forget_failures(root, before)
     tags = steady(open_images(root).tags.list)
     kept = {name: said["metadata"].get("reason", "") for name, said in tags.items() if not name.startswith(HOLD)}
     return Cleaned(removed, size + freed, expired, kept, sorted({*busy, *writing}))

@@ -100,6 +100,15 @@ def versions_in_use(
     return found
 
 
+@typed
+def made_by(root: DataRoot, dataset: lance.LanceDataset, batch: str, column: str) -> list[Intent]:
+    """What the ledger says of the cells that a batch has in a column: who made them, how."""
+    known = ledger.history(ledger.read(root, batch))
+    fragments = (fragment_at(dataset, number) for number in batch_fragments(dataset, batch))
+    files = {column_file(dataset, fragment, column) or "" for fragment in fragments}
+    return [intent for file in files for intent in known.get((column, file), ())]
+
+
 def _cells(
     dataset: lance.LanceDataset,
     batch: str,
