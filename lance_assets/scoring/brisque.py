@@ -33,20 +33,20 @@ class BrisqueConfig(ScorerConfig):
 
 @register
 class Brisque(RowScorer):
-    """score = 100 - BRISQUE, BRISQUE within 0..100: a regression, trained on people's opinions, of 36 statistics of local
-    contrasts (brisque_features.py).
+    """score = 100 - BRISQUE, BRISQUE within 0..100: a regression, trained on people's opinions, of 36 statistics of
+    local contrasts (brisque_features.py).
 
     Mittal, Moorthy and Bovik, "No-Reference Image Quality Assessment in the Spatial Domain", IEEE TIP 21 (2012), where
     0 is best and 100 worst; turned round here. Sharp photos 60 to 100; strong blur, noise and JPEG artefacts 10 to 40.
     Made for photographs: pixel art, drawings, text and game frames score about 20 whatever their quality, so do not
-    filter them by it. Refused where a side is under 32 pixels or all is one colour. CPU: 20 ms at 1024 px, and the
+    filter them by it. Refused where a side is under 32 pixels or all is one colour. CPU: 25 ms at 1024 px, and the
     shared decode.
     """
 
     name = "brisque"
     version = "1"
     fields = ("image",)
-    description = "No-reference quality of photographs (100 - BRISQUE): low for blur, noise, artefacts, and for pixel art"
+    description = "Quality of a photograph (100 - BRISQUE): low for blur, noise and artefacts, and for any pixel art"
     Config = BrisqueConfig
     config: BrisqueConfig
 

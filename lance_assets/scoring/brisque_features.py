@@ -17,8 +17,8 @@ _TAPS = np.exp(-(np.arange(-3, 4) ** 2) / (2 * (7 / 6) ** 2))
 WINDOW = (_TAPS / _TAPS.sum()).astype(np.float32)
 #: One level of grey: keeps the contrast of flat parts finite.
 LEVEL = np.float32(1 / 255)
-#: Cubic interpolation (a = -0.75) in the middle between two pixels.
-CUBIC = (-0.09375, 0.59375, 0.59375, -0.09375)
+#: Cubic interpolation (a = -0.75) in the middle between two pixels: weights of the farther and the nearer two.
+CUBIC = (np.float32(-0.09375), np.float32(0.59375))
 
 
 def brisque_features(gray: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -34,7 +34,8 @@ def contrasts(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     deviation = _smooth(np.square(padded))
     # in place: fresh memory for each step would take longer than the step
     deviation -= mean * mean
-    np.sqrt(np.abs(deviation, out=deviation), out=deviation)
+    np.abs(deviation, out=deviation)
+    np.sqrt(deviation, out=deviation)
     deviation += LEVEL
     np.subtract(padded[3:-3, 3:-3], mean, out=mean)
     mean /= deviation
@@ -63,7 +64,11 @@ def _half(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     count = round(len(gray) / 2)
     padded = np.pad(gray, ((1, 3), (0, 0)), mode="edge")
     taken = [padded[at : at + 2 * count : 2] for at in range(4)]
-    return np.float32(CUBIC[0]) * (taken[0] + taken[3]) + np.float32(CUBIC[1]) * (taken[1] + taken[2])
+    near, far = taken[1] + taken[2], taken[0] + taken[3]
+    near *= CUBIC[1]
+    far *= CUBIC[0]
+    near += far
+    return near
 
 
 def _features(gray: NDArray[np.float32]) -> NDArray[np.float64]:

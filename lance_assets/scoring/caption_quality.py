@@ -28,7 +28,8 @@ FILE_NAME = re.compile(
 )
 #: Addresses, file names, markup, tags and accounts.
 NO_WORDS = re.compile(
-    r"(https?://|www\.)\S+|[^\s.]{1,100}\.(jpe?g|png|gif|webp|html?)\b|</?\w[^<>]*>|&(\w+|#\d+);|(?<!\w)[#@]\w+", re.IGNORECASE
+    r"(https?://|www\.)\S+|[^\s.]{1,100}\.(jpe?g|png|gif|webp|html?)\b|</?\w[^<>]*>|&(\w+|#\d+);|(?<!\w)[#@]\w+",
+    re.IGNORECASE,
 )
 #: What pages say beside every picture, up to the end of the sentence.
 PAGE = re.compile(
@@ -72,21 +73,21 @@ class CaptionQualityConfig(ScorerConfig):
 
 @register
 class CaptionQuality(RowScorer):
-    """score = 100 * length * plain * letters * variety * ending * intact * language, each part 0..1; text only, no image
-    is read.
+    """score = 100 * length * plain * letters * variety * ending * intact * language, each part 0..1; no image is read.
 
     length: words left after boilerplate, over `full_words`, at most 1 (1.6 Chinese characters count as one word).
     plain: share of the words that are not boilerplate ("stock photo of", "untitled", "we use cookies", addresses, file
     names, markup, #tags); 0 for a file name of a camera. letters: share of letters among the visible characters over
     0.7, at most 1. variety: 1 minus the share of repeated word pairs above `free_repeats`. ending: 1 ended by a full
-    stop; 0.6 a sentence in capitals without one; 0.35 cut off (an ellipsis, a comma or "the" at the end, or no end after
-    ended sentences). intact: 0.35 where characters were lost or misread ("fÃ¼r"). language: 0 for a caption in another
-    one than `languages`, if any are given; one that cannot be told, as of two words, costs nothing. Missing or empty: 0.
+    stop; 0.6 a sentence in capitals without one; 0.35 cut off (an ellipsis, a comma or "the" at the end, or no end
+    after ended sentences). intact: 0.35 where characters were lost or misread ("fÃ¼r"). language: 0 for a caption in
+    another one than `languages`, if any are given; one that cannot be told, as of two words, costs nothing. Missing or
+    empty: 0.
 
     After the heuristics of C4 (Raffel et al., JMLR 2020: terminal punctuation, boilerplate, cookies and policies), of
     Gopher (Rae et al., arXiv:2112.11446, table A1: repeated n-grams, share of letters) and of Conceptual Captions
-    (Sharma et al., ACL 2018: boilerplate and repetition in alt texts). languages.py names the detector. CPU: 0.1 ms, 0.4
-    with `languages`.
+    (Sharma et al., ACL 2018: boilerplate and repetition in alt texts). languages.py names the detector. CPU: 0.1 ms,
+    0.4 with `languages`.
     """
 
     name = "caption_quality"

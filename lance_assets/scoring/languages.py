@@ -11,10 +11,13 @@ from lance_assets.errors import BadInput
 
 #: What is told apart unless somebody says otherwise: languages in which much is written. More candidates, most of them
 #: rare, would win the short captions that belong to these.
-CANDIDATES = tuple(
-    "ar bg bn ca cs da de el en es et fa fi fr he hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sr sv sw ta te "
-    "th tr uk ur vi zh".split()
+# fmt: off
+CANDIDATES = (
+    "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr", "he", "hi", "hr", "hu", "id",
+    "it", "ja", "ko", "lt", "lv", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "sw", "ta", "te",
+    "th", "tr", "uk", "ur", "vi", "zh",
 )
+# fmt: on
 UNDETERMINED = "und"
 #: The model's name for what is no language: numbers, keyboards.
 NO_LANGUAGE = "zxx"

