@@ -44,10 +44,12 @@ class ClipModel:
         # always padded to the full length: SigLIP was trained so, and a score must not depend on its batch
         text = {"padding": "max_length", "truncation": True, "max_length": self._tokens}
         inputs = self._processor(images=pictures, text=captions, return_tensors="pt", **text).to(self._device)
+        bias = getattr(self._model, "logit_bias", None)
+        if bias is not None:
+            inputs.pop("attention_mask", None)  # SigLIP was trained with the padding in sight
         with torch.inference_mode():
             out = self._model(**inputs)
             cosines = (out.image_embeds * out.text_embeds).sum(dim=-1)
-            bias = getattr(self._model, "logit_bias", None)
             if bias is None:
                 scores = cosines.clamp(min=0)
             else:
