@@ -19,6 +19,7 @@ BENCHMARKS = {
     "commit": "what the store's commits and lookups cost",
     "ingest": "images a second and CPU time against img2dataset, which is installed apart",
     "duplicates": "what new rows cost where few and where many are stored",
+    "fused": "five scorers of pictures in one pass against five passes",
 }
 PACKAGE = "lance_assets_tests"
 

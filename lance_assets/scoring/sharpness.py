@@ -23,7 +23,7 @@ class Sharpness(RowScorer):
     Variance of the Laplacian as a measure of focus: Pech-Pacheco et al., "Diatom autofocusing in brightfield
     microscopy", ICPR 2000. The working size makes pictures of different resolution comparable; the saturating map keeps
     the order and gives a bounded range. Flat 0, strongly blurred below 10, an ordinary photo 50 to 90; noise and pixel
-    art count as sharp. CPU: 1.3 ms at 1024 px, and the shared decode.
+    art count as sharp. CPU: 2 ms at 1024 px, and the shared decode.
     """
 
     name = "sharpness"

@@ -29,7 +29,9 @@ SAID = {
     "ko": "고양이가 소파에 앉아 있다.",
     "ar": "طفلان يلعبان كرة القدم",
 }
-GAME = "The player stands on grass, facing left towards a tree. There is a cow above. Health 9, food 7. Inventory: 3 wood."
+GAME = (
+    "The player stands on grass, facing left towards a tree. There is a cow above. Health 9, food 7. Inventory: 3 wood."
+)
 
 
 def quality(caption: str, *wanted: str) -> float | ScoreFailure:
@@ -47,7 +49,9 @@ def test_captions_of_the_demo_are_english():
     assert language_of(GAME) == "en"
 
 
-@pytest.mark.parametrize("text", ["", "...", "12:30", "IMG_2034.JPG", "#cat #dog", "https://example.org/the/cat", "dog", "猫"[:0]])
+@pytest.mark.parametrize(
+    "text", ["", "...", "12:30", "IMG_2034.JPG", "#cat #dog", "https://example.org/the/cat", "dog", "猫"[:0]]
+)
 def test_what_has_no_language_or_too_few_words_is_undetermined(text):
     assert language_of(text) == "und"
 
@@ -91,7 +95,9 @@ def test_a_missing_package_is_said_before_any_row_and_only_where_it_is_needed(mo
         scorers(["caption_quality"], wanted)["caption_quality"].check(Path())
 
 
-@pytest.mark.parametrize("text", ["x" * 300_000, "<a" * 100_000, "a." * 100_000, "www." * 50_000, "copyright " * 20_000])
+@pytest.mark.parametrize(
+    "text", ["x" * 300_000, "<a" * 100_000, "a." * 100_000, "www." * 50_000, "copyright " * 20_000]
+)
 def test_a_hostile_caption_takes_no_time(text):
     started = time.process_time()
     assert quality(text, "en") == 0 or quality(text) < 40
