@@ -70,4 +70,5 @@ def _tokenizer() -> Any:
     bpe.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[(token, bpe.token_to_id(token)) for token in ("<s>", "</s>")]
     )
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    named = dict(zip(("pad_token", "bos_token", "eos_token"), specials, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, **named)

@@ -24,7 +24,8 @@ class Resolution(RowScorer):
     it is to a model that sees a picture in patches. `shape` = ratio / (longer / shorter), at most 1: a strip loses most
     of its detail when it is resized. The bounds are after the basic filter of DataComp (Gadre et al., "DataComp: In
     search of the next generation of multimodal datasets", NeurIPS 2023), which drops pictures with a shorter side
-    under 200 pixels (53 here) or a ratio over 3. Thumbnails 20 to 45, 512 x 512 80, from 1024 x 1024 on 100. CPU: 0.01 ms.
+    under 200 pixels (53 here) or a ratio over 3. Thumbnails 20 to 45, 512 x 512 80, from 1024 x 1024 on 100. CPU: 0.01
+    ms.
     """
 
     name = "resolution"

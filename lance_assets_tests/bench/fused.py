@@ -39,7 +39,7 @@ def fingerprint(item: Item) -> bytes:
 
 
 def colourfulness(item: Item) -> float:
-    """Hasler and Suesstrunk, "Measuring colourfulness in natural images" (2003), of a picture without its fine detail."""
+    """Hasler and Suesstrunk, "Measuring colourfulness in natural images" (2003), without the fine detail."""
     small = np.asarray(item.picture(SHARED_SIZE).reduce(4), dtype=np.float32)
     red, green, blue = small[..., 0], small[..., 1], small[..., 2]
     across, along = red - green, (red + green) / 2 - blue

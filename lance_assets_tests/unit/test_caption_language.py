@@ -100,5 +100,6 @@ def test_a_missing_package_is_said_before_any_row_and_only_where_it_is_needed(mo
 )
 def test_a_hostile_caption_takes_no_time(text):
     started = time.process_time()
-    assert quality(text, "en") == 0 or quality(text) < 40
+    value = quality(text, "en")
+    assert isinstance(value, float) and value < 40
     assert time.process_time() - started < 10

@@ -1,5 +1,5 @@
-"""Resolution, entropy, BRISQUE and NSFW on pictures whose scores follow from what is in them, and all scorers of pictures
-on files of every kind."""
+"""Resolution, entropy, BRISQUE and NSFW on pictures whose scores follow from what is in them, and all scorers of
+pictures on files of every kind."""
 
 from __future__ import annotations
 
