@@ -12,31 +12,32 @@ from lance_assets.assets.scores import (
     alignment_model,
     duplicate_score,
     light_scores,
-    platform_scorers,
+    own_score,
     score_key,
-    served_score,
 )
 from lance_assets.assets.sft_dataset import sft_dataset_asset
 from lance_assets.automation.jobs import discover_batches
 from lance_assets.automation.run_log import run_log
 from lance_assets.compute.cluster import RayCluster
+from lance_assets.compute.registry import active_scorers
+from lance_assets.scoring.registry import reads
 from lance_assets.settings import Home, Platform
 
 
 def build(platform: Platform) -> dg.Definitions:
     """The definitions of one platform. Reads platform.yaml; no network, no table."""
     config = platform.config()
-    scorers = platform_scorers(platform)
-    light = {name: scorer for name, scorer in scorers.items() if not scorer.served and not scorer.across}
-    heavy = {name: scorer for name, scorer in scorers.items() if scorer.served}
+    scorers = active_scorers(platform)
     across = [scorer for scorer in scorers.values() if scorer.across]
+    own = {name: one for name, one in scorers.items() if not one.across and (one.served or reads(one))}
+    light = {name: one for name, one in scorers.items() if not one.across and name not in own}
     return dg.Definitions(
         assets=[
             raw_captions,
             image_dataset,
             *([light_scores(light)] if light else []),
-            *([alignment_model] if "alignment" in heavy else []),
-            *(served_score(scorer, _models_of(name)) for name, scorer in heavy.items()),
+            *([alignment_model] if "alignment" in own else []),
+            *(own_score(scorer, _models_of(name)) for name, scorer in own.items()),
             *(duplicate_score(scorer) for scorer in across),
             sft_dataset_asset([score_key(name) for name in scorers]),
             qwen_vl_checkpoint,

@@ -55,8 +55,14 @@ class SourceEntry(Strict):
 
 
 class ScorerEntry(Strict):
-    name: str
+    """A score column: a built-in scorer by its name, or one of your own as `uses: module:attribute`, the module being
+    importable or a file of the home. `version` and `served` replace what the scorer says of itself."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")
+    uses: str | None = None
+    version: str | None = None
     config: dict[str, Any] = {}
+    served: dict[str, Any] | None = None
 
 
 class SftSettings(Strict):
@@ -103,7 +109,7 @@ class PlatformConfig(Strict):
     sources: list[SourceEntry] = [SourceEntry(id="demo", spec="demo", rows=DEMO_ROWS)]
     batch_size: int | None = Field(default=None, ge=1, le=25_000, description="None = 10,000; the demo 300")
     allow_hosts: list[str] = Field(default=[], description="host or host:port, exempt from the public-address rule")
-    scorers: list[ScorerEntry] | None = Field(default=None, description="None = all built-in scorers")
+    scorers: list[ScorerEntry] | None = Field(default=None, description="None = the default ones")
     sft: SftSettings = SftSettings()
     recipe: str = Field(default="demo", description="a LLaMA-Factory YAML file, or the name of a packaged one")
     ray: RaySettings = RaySettings()
@@ -122,12 +128,6 @@ class PlatformConfig(Strict):
     def batch_rows(self, source: SourceEntry) -> int:
         """Rows per new batch of a source."""
         return self.batch_size or (DEMO_BATCH if source.spec == "demo" else PRODUCTION_BATCH)
-
-    def scorer_names(self) -> list[str] | None:
-        return None if self.scorers is None else [entry.name for entry in self.scorers]
-
-    def scorer_configs(self) -> dict[str, dict[str, Any]]:
-        return {entry.name: entry.config for entry in self.scorers or [] if entry.config}
 
 
 @dataclass(frozen=True)

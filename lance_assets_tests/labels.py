@@ -12,6 +12,7 @@ import pyarrow as pa
 from lance_assets.store import ledger
 from lance_assets.store.cells import Cells
 from lance_assets.store.columns import CellState
+from lance_assets.store.failures import failures_table
 from lance_assets.store.files import DataRoot
 from lance_assets.store.fragments import fragment_at
 from lance_assets.store.intents import Part
@@ -71,7 +72,8 @@ class Labeller:
         cells = self.cells(identity, rows) if self.cells else _scored(identity, rows)
         states = np.bincount(cells.states.to_numpy(), minlength=len(CellState))
         staged = stage(self.root, dataset, job.fragment, identity.column, cells, offsets)
-        return Part(staged, input_digest(rows, identity.fields), tuple(map(int, states)), None, started)
+        failed = failures_table(rows["id"], cells.numbers(), {})
+        return Part(staged, input_digest(rows, identity.fields), tuple(map(int, states)), failed, started)
 
 
 def _scored(identity: Identity, rows: pa.Table) -> Cells:

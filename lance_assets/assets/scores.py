@@ -4,37 +4,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+import numpy as np
 from dagster_ray import RayResource
 
 from lance_assets.assets.common import BATCHES, PlatformParam, data_root, forced, raise_failures
 from lance_assets.assets.image_dataset import image_dataset
 from lance_assets.compute.duplicates import find_duplicates
 from lance_assets.compute.duplicates_preview import duplicate_numbers, pairs_sheet
-from lance_assets.compute.label import Labelled, batch_values, identity_of, label
-from lance_assets.compute.preview import extremes_sheet
-from lance_assets.compute.registry import active_scorers, fit, with_model
-from lance_assets.compute.serve import served
-from lance_assets.preview.histogram import histogram_markdown
+from lance_assets.compute.label import Labelled
+from lance_assets.compute.label_models import label_with_models
+from lance_assets.compute.preview import batch_values, extremes_sheet, is_number
+from lance_assets.compute.registry import active_scorers, fit
+from lance_assets.preview.histogram import histogram_markdown, shown_range
 from lance_assets.preview.numbers import score_numbers
 from lance_assets.scoring.alignment import FIT_VERSION
 from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.duplicate import MAX_RADIUS, Duplicate
+from lance_assets.scoring.registry import reads
 from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of
 from lance_assets.store.files import DataRoot
-from lance_assets.store.labelling import any_stale
 
 
 def score_key(name: str) -> dg.AssetKey:
     return dg.AssetKey(["score", name])
-
-
-def platform_scorers(platform: Platform) -> dict[str, Scorer]:
-    """The scorers that platform.yaml asks for, with the model fitted last and the radius of the duplicates."""
-    config = platform.config()
-    configs = config.scorer_configs()
-    configs[Duplicate.name] = {"radius": config.duplicates.radius, **configs.get(Duplicate.name, {})}
-    return active_scorers(config.scorer_names(), configs, platform.home.models)
 
 
 def score_spec(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetSpec:
@@ -63,43 +56,43 @@ def light_scores(scorers: Mapping[str, Scorer]) -> dg.AssetsDefinition:
     def body(
         context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
     ) -> Iterable[dg.MaterializeResult]:
-        now = platform_scorers(platform)
-        chosen = {name: now[name] for name in scorers if score_key(name) in context.selected_asset_keys}
-        results = label(
-            data_root(platform),
-            context.partition_keys,
-            chosen,
-            context.run.run_id,
-            context.log.info,
-            force=forced(context),
-        )
-        yield from _finish(context, data_root(platform), chosen, results)
+        yield from _score(context, platform, [n for n in scorers if score_key(n) in context.selected_asset_keys])
 
     return body
 
 
-def served_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
-    """A scorer whose model is held by Ray Serve; an op of its own, so that pools can bound it."""
+def own_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
+    """A scorer that is an op of its own, so that pools can bound it: one whose model is held by Ray Serve, or one that
+    reads other score columns, which must have been published before."""
 
     @dg.multi_asset(
         name=f"{scorer.name}_score",
-        specs=[score_spec(scorer, [image_dataset.key, *deps])],
+        specs=[score_spec(scorer, [image_dataset.key, *deps, *(score_key(name) for name in reads(scorer))])],
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def body(
         context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
     ) -> Iterable[dg.MaterializeResult]:
-        root, run_id, say, force = data_root(platform), context.run.run_id, context.log.info, forced(context)
-        now = platform_scorers(platform)[scorer.name]
-        ready = with_model(now, platform.home.models)
-        if any_stale(root, context.partition_keys, [identity_of(now)], force):
-            with served(ready, run_id) as call:
-                results = list(label(root, context.partition_keys, {now.name: now}, run_id, say, call, force))
-        else:
-            results = list(label(root, context.partition_keys, {now.name: ready}, run_id, say))
-        yield from _finish(context, root, {now.name: now}, results)
+        yield from _score(context, platform, [scorer.name])
 
     return body
+
+
+def _score(
+    context: dg.AssetExecutionContext, platform: Platform, names: Sequence[str]
+) -> Iterable[dg.MaterializeResult]:
+    now = active_scorers(platform)
+    chosen = {name: now[name] for name in names}
+    results = label_with_models(
+        data_root(platform),
+        context.partition_keys,
+        chosen,
+        context.run.run_id,
+        context.log.info,
+        platform.home,
+        forced(context),
+    )
+    yield from _finish(context, data_root(platform), chosen, results)
 
 
 def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
@@ -113,7 +106,7 @@ def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
     def body(
         context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
     ) -> Iterable[dg.MaterializeResult]:
-        root, now = data_root(platform), platform_scorers(platform)[scorer.name]
+        root, now = data_root(platform), active_scorers(platform)[scorer.name]
         if not isinstance(now, Duplicate):
             raise TypeError(f"{now.name} is no scorer of duplicates")
         found = find_duplicates(
@@ -165,13 +158,16 @@ def _describe(context: dg.AssetExecutionContext, root: DataRoot, done: Labelled,
 
 
 def _scores_shown(root: DataRoot, done: Labelled) -> tuple[dict[str, Any], int]:
-    stored = batch_values(root, done.batch, done.scorer)
-    numbers = score_numbers(stored["values"], stored["states"])
-    sheets = {
-        "histogram": dg.MetadataValue.md(histogram_markdown(stored["values"])),
-        "lowest_and_highest": dg.MetadataValue.md(extremes_sheet(root, done.batch, done.scorer)),
-    }
-    return {**sheets, **numbers}, int(numbers["rows"])
+    values, states = batch_values(root, done.batch, done.scorer)
+    sheet = dg.MetadataValue.md(extremes_sheet(root, done.batch, done.scorer))
+    if not is_number(values.type):
+        failed = sum(state not in (None, 0) for state in states)
+        return {"examples": sheet, "rows": len(states), "failed": failed}, len(states)
+    floats = values.to_numpy().astype(np.float64)
+    numbers = score_numbers(floats, states)
+    low, high = shown_range(floats)
+    histogram = dg.MetadataValue.md(histogram_markdown(floats, low, high))
+    return {"histogram": histogram, "lowest_and_highest": sheet, **numbers}, int(numbers["rows"])
 
 
 def _duplicates_shown(root: DataRoot, done: Labelled) -> tuple[dict[str, Any], int]:

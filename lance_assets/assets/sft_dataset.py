@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from lance_assets.assets.common import PlatformParam, data_root
-from lance_assets.assets.scores import platform_scorers
+from lance_assets.compute.registry import active_scorers
 from lance_assets.errors import BadInput
 from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.duplicate import Duplicate
@@ -24,7 +24,7 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         Nothing is copied. The same selection gives the same manifest, so training is not repeated for nothing.
         """
         root, sft = data_root(platform), platform.config().sft
-        scorers = platform_scorers(platform)
+        scorers = active_scorers(platform)
         manifest = pin(root, sft.filter, sft.split, list(map(column_of, scorers)), _groups(platform, scorers))
         excluded = manifest.get("excluded", {})
         left_out = "".join(f", {count} left out ({reason})" for reason, count in excluded.items() if count)

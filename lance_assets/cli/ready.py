@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from lance_assets.compute import is_local
 from lance_assets.errors import BadInput, MissingExtra
-from lance_assets.scoring.registry import scorers
+from lance_assets.scoring.registry import Entry, configured
 from lance_assets.settings import RAY_VARIABLE, Home, PlatformConfig
 from lance_assets.training.recipe import load_recipe
 
@@ -21,10 +21,11 @@ TRAINING_PACKAGES = ("torch", "transformers", "llamafactory")
 LOCK = ".run.lock"
 
 
-def check(config: PlatformConfig) -> None:
+def check(config: PlatformConfig, home: Home) -> None:
     """Raises BadInput for an unusable recipe or scorer, MissingExtra where training runs here and cannot."""
     load_recipe(config.recipe)
-    scorers(config.scorer_names(), config.scorer_configs())
+    chosen = config.scorers
+    configured(None if chosen is None else [Entry(**entry.model_dump()) for entry in chosen], home.root)
     if is_local(os.environ.get(RAY_VARIABLE) or config.ray.address):
         for package in TRAINING_PACKAGES:
             if util.find_spec(package) is None:

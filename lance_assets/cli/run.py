@@ -60,7 +60,7 @@ def _add_common(parser: ArgumentParser) -> None:
 def main(flags: Namespace) -> int:
     """0 done, also with rejects; 1 an asset failed. Raises BadInput."""
     home = Home.find(flags.home)
-    check(changed_config(Platform(home), flags)[0])
+    check(changed_config(Platform(home), flags)[0], home)
     with claimed(home):
         return _run(Platform(home), flags)
 

@@ -28,10 +28,10 @@ def read(platform: Platform) -> dict[str, Any]:
     """What is stored, what is stale and why, what Dagster is doing and what failed last."""
     import dagster as dg
 
-    from lance_assets.assets.scores import platform_scorers
     from lance_assets.cli.runs import dead_runs, failures, open_instance
     from lance_assets.cli.work import known_batches, pending
     from lance_assets.compute.label import identity_of
+    from lance_assets.compute.registry import active_scorers
     from lance_assets.store.columns import scorer_of
     from lance_assets.store.files import DataRoot
     from lance_assets.store.rejects import read_rejects, reasons
@@ -39,7 +39,7 @@ def read(platform: Platform) -> dict[str, Any]:
     from lance_assets.store.table import exists, open_images
 
     root = DataRoot(platform.home.data)
-    identities = [identity_of(scorer) for scorer in platform_scorers(platform).values()]
+    identities = [identity_of(scorer) for scorer in active_scorers(platform).values()]
     dataset = open_images(root) if exists(root) else None
     cells = all_stale_cells(root, dataset, identities) if dataset else {}
     stale: dict[str, dict[str, int]] = {identity.scorer: {} for identity in identities}

@@ -9,8 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from lance_assets.assets.scores import platform_scorers
 from lance_assets.cli.work import Work
+from lance_assets.compute.registry import active_scorers
 from lance_assets.compute.train import Places, evaluation_of, latest_checkpoint
 from lance_assets.ingest.outcome import TRANSIENT
 from lance_assets.partitions import Batch
@@ -68,7 +68,7 @@ def summarize(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[s
 def _scores(platform: Platform, dataset: Any) -> dict[str, dict[str, Any]]:
     """Version and cells by state of each column, over the whole table."""
     found: dict[str, dict[str, Any]] = {}
-    for name, scorer in platform_scorers(platform).items():
+    for name, scorer in active_scorers(platform).items():
         column = state_of(column_of(name))
         if dataset is None or column not in dataset.schema.names:
             counts = {"ok": 0, "failed": 0, "null": dataset.count_rows() if dataset else 0}
@@ -93,7 +93,7 @@ def _downloaded(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> int:
 
 def _calls(platform: Platform, root: DataRoot, run_ids: Sequence[str]) -> dict[str, int]:
     """Rows that each scorer scored in these runs, from the ledger: what was announced, published or not."""
-    calls = dict.fromkeys(platform_scorers(platform), 0)
+    calls = dict.fromkeys(active_scorers(platform), 0)
     for row in ledger.read(root, columns=["scorer", "run_id", "carried_from", *ROWS]).to_pylist():
         if row["run_id"] in run_ids and row["scorer"] and row["carried_from"] is None:
             calls[row["scorer"]] = calls.get(row["scorer"], 0) + sum(row[state] for state in ROWS)

@@ -11,11 +11,11 @@ from types import MappingProxyType
 import dagster as dg
 
 from lance_assets.assets.common import ANY, RETRY_TAG
-from lance_assets.assets.scores import alignment_model, platform_scorers, score_key
+from lance_assets.assets.scores import alignment_model, score_key
 from lance_assets.automation.planner import Found, look
 from lance_assets.cli.runs import execute, failures
 from lance_assets.compute.label import identity_of
-from lance_assets.compute.registry import needs_fit
+from lance_assets.compute.registry import active_scorers, needs_fit
 from lance_assets.partitions import PARTITIONS, Batch, contiguous
 from lance_assets.settings import Platform, PlatformConfig, SourceEntry
 from lance_assets.sources.open import open_source
@@ -72,7 +72,7 @@ def pending(platform: Platform, keys: Sequence[str], changed: Collection[str] = 
     root = DataRoot(platform.home.data)
     if not exists(root):
         return Pending(list(keys), [])
-    identities = [identity_of(scorer) for scorer in platform_scorers(platform).values()]
+    identities = [identity_of(scorer) for scorer in active_scorers(platform).values()]
     stored = all_stale_cells(root, open_images(root), identities)
     rejects = read_rejects(root)
     refused = Counter(rejects["batch"].to_pylist())
@@ -93,7 +93,7 @@ def do_work(
     """
     todo = pending(platform, keys, changed)
     work = Work(batches=todo.batches)
-    scores = [score_key(name) for name in platform_scorers(platform)]
+    scores = [score_key(name) for name in active_scorers(platform)]
     everything = [dg.AssetKey(["raw_captions"]), IMAGES, *scores]
     plan = [(everything, ends) for ends in contiguous(todo.missing, keys)]
     plan += [(scores, ends) for ends in contiguous(todo.stale, keys)]
@@ -123,7 +123,7 @@ def retry_rejects(
 ) -> Work:
     """Loads rejects of these batches again (see assets.common.RETRY_TAG) and scores what could be stored."""
     work = Work(batches=list(batches))
-    scores = [score_key(name) for name in platform_scorers(platform)]
+    scores = [score_key(name) for name in active_scorers(platform)]
     for ends in contiguous(batches, keys):
         run = _run(instance, [IMAGES, *scores, *_models(platform)], ends, work, {RETRY_TAG: reason or ANY})
         if not run.is_success:
@@ -131,9 +131,21 @@ def retry_rejects(
     return work
 
 
+def score_again(
+    platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str], batches: Sequence[str], scorer: str
+) -> Work:
+    """Scores what is stale in one column of these batches."""
+    work = Work(batches=list(batches))
+    for ends in contiguous(batches, keys):
+        run = _run(instance, [score_key(scorer)], ends, work)
+        if not run.is_success:
+            work.failed += failures(instance, run.run_id)
+    return work
+
+
 def _models(platform: Platform) -> list[dg.AssetKey]:
     """The alignment model is fitted once; refitting it is an explicit act, since it makes every score stale."""
-    wanted = "alignment" in platform_scorers(platform) and needs_fit(platform.home.models)
+    wanted = "alignment" in active_scorers(platform) and needs_fit(platform.home.models)
     return [alignment_model.key] if wanted else []
 
 

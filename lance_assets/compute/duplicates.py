@@ -38,7 +38,7 @@ from lance_assets.store.table import open_images
 
 @dataclass(frozen=True)
 class Hashed:
-    """The rows of one fragment, in order: pictures with their hashes, states (where not OK the hash says nothing), those
+    """The rows of one fragment, in order: pictures with their hashes, states (not OK: the hash says nothing), those
     without a hash and why (schema FAILED), and the input digest."""
 
     pictures: list[Picture]
@@ -69,7 +69,7 @@ def hash_fragment(root: DataRoot, version: int, job: Job, scorer: Duplicate) -> 
     states = np.array([one.state if isinstance(one, ScoreFailure) else State.OK for one in hashes], np.uint8)
     messages = {at: str(one) for at, one in enumerate(hashes) if isinstance(one, ScoreFailure)}
     failed = failures_table(table["id"], states, messages)
-    return Hashed(pictures, states, failed, input_digest(table, scorer.fields), started)
+    return Hashed(pictures, states, failed, input_digest(table, scorer.inputs), started)
 
 
 _hash_fragment = ray.remote(num_cpus=1, max_retries=2)(hash_fragment)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from lance_assets.scoring.api import Rows, Scorer, State
 from lance_assets.scoring.passes import Scored, score_items
 from lance_assets.store import ledger
 from lance_assets.store.cells import Cells
-from lance_assets.store.columns import column_of
+from lance_assets.store.columns import column_of, scorer_of
 from lance_assets.store.failures import failures_table
 from lance_assets.store.files import DataRoot
 from lance_assets.store.intents import Part
@@ -62,6 +62,19 @@ class Fragment:
     errors: dict[str, Exception] = field(default_factory=dict)
 
 
+def wanted(job: Job, scorers: Mapping[str, Scorer]) -> dict[str, Scorer]:
+    """The scorers whose columns a job asks for."""
+    return {scorer_of(column): scorers[scorer_of(column)] for column in job.columns}
+
+
+def by_column(job: Job, done: Fragment) -> Iterator[tuple[Job, list[Part] | Exception]]:
+    """What a fragment became, as RunJobs yields it."""
+    yield job, done.parts
+    for name, error in done.errors.items():
+        column = column_of(name)
+        yield replace(job, columns={column: job.columns[column]}), error
+
+
 def score_locally(scorers: Mapping[str, Scorer], rows: pa.Table) -> dict[str, Scored]:
     """The fused pass in this process."""
     return score_items(scorers, rows_of(rows))
@@ -72,19 +85,17 @@ def rows_of(table: pa.Table) -> Rows:
     return Rows(table, caption_of)
 
 
-def score_fragment(
-    root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], tools: Tools | None = None
-) -> Fragment:
+def score_fragment(root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], tools: Tools) -> Fragment:
     """Scores the stale rows of one fragment at one pinned version and stages one file per scorer. Memory is that of
     some chunks of rows, whatever the size of the fragment."""
-    tools, started = tools or Tools(), ledger.now()
+    started = ledger.now()
     dataset, done = open_images(root, version), Fragment()
     ready = _loaded(scorers, tools, done)
-    wanted = {name: job.columns[column_of(name)] for name in ready}
+    offsets = {name: job.columns[column_of(name)] for name in ready}
     columns = {name: _Column() for name in ready}
     call = tools.call or score_locally
-    for chunk in stale_rows(dataset, job.fragment, ready, wanted) if ready else ():
-        for names, mine in shares(chunk, wanted):
+    for chunk in stale_rows(dataset, job.fragment, ready, offsets) if ready else ():
+        for names, mine in shares(chunk, offsets):
             lean = mine.drop_columns([name for name in ("image",) if name in mine.column_names])
             for name in names:
                 columns[name].rows.append(lean)
@@ -96,8 +107,7 @@ def score_fragment(
     for name, column in columns.items():
         try:
             column.finish()
-            scorer, offsets = ready[name], wanted[name]
-            done.parts.append(_part(root, dataset, job.fragment, scorer, offsets, column, started))
+            done.parts.append(_part(root, dataset, job.fragment, ready[name], offsets[name], column, started))
         except Exception as error:  # a served scorer that is gone costs its own column
             done.errors[name] = error
     return done
@@ -191,7 +201,7 @@ def _part(
     }
     return Part(
         staged=stage(root, dataset, number, column_of(scorer.name), Cells.of(values, states), offsets),
-        digest=input_digest(rows, scorer.fields),
+        digest=input_digest(rows, scorer.inputs),
         states=tuple(int(count) for count in np.bincount(states, minlength=len(State))),
         failures=failures_table(rows["id"], states, messages),
         started=started,

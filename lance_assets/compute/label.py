@@ -1,33 +1,29 @@
-"""The labelling loop on Ray: the fragments of a batch are scored as tasks, the store plans, announces and publishes.
+"""The labelling loop: what is stale in batches is scored, fragment by fragment, and published; one result per column.
 
-What travels back from the tasks are file names, counts and states; images never do.
+Where fragments are scored is the caller's: in_process.py, or on_ray.py.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
-import ray
 
-from lance_assets.compute.fragment import Fragment, Tools, score_fragment
-from lance_assets.compute.isolation import ended_the_process, score_isolated
+from lance_assets.compute.fragment import Tools
 from lance_assets.errors import in_one_line
 from lance_assets.scoring.api import Scorer, State
-from lance_assets.scoring.known import PREFIX
-from lance_assets.store.columns import column_of, scorer_of, state_of
+from lance_assets.store.columns import column_of, scorer_of
 from lance_assets.store.duplicates import TYPE, Pair
 from lance_assets.store.files import DataRoot
 from lance_assets.store.intents import Part
-from lance_assets.store.labelling import Job, Outcome, RunJobs, label_batch
+from lance_assets.store.labelling import Outcome, RunJobs, label_batch
 from lance_assets.store.staleness import Identity
-from lance_assets.store.table import batch_fragments, open_images
 
 Report = Callable[[str], None]
+#: Makes what scores the fragments of a batch.
+Runner = Callable[[DataRoot, Mapping[str, Scorer], Tools], RunJobs]
 
 
 @dataclass
@@ -55,9 +51,7 @@ class ScorerBroken(RuntimeError):
 def identity_of(scorer: Scorer) -> Identity:
     """What the column of this scorer claims to be now."""
     type = TYPE if scorer.across else scorer.type
-    # what other scorers gave enters by their identity, which is part of the hash
-    fields = tuple(name for name in scorer.fields if not name.startswith(PREFIX))
-    return Identity(column_of(scorer.name), scorer.name, scorer.version, scorer.config_hash(), fields, type)
+    return Identity(column_of(scorer.name), scorer.name, scorer.version, scorer.config_hash(), scorer.inputs, type)
 
 
 def label(
@@ -68,14 +62,18 @@ def label(
     report: Report,
     tools: Tools | None = None,
     force: bool = False,
+    runner: Runner | None = None,
 ) -> Iterator[Labelled]:
     """Scores what is stale in the batches and yields one result per (batch, scorer) after its commit.
 
     What fails is yielded with `failure` set and stops nothing else: a failing batch, column or fragment costs only
-    itself, and stays stale. `tools` says how served scorers are reached and where models lie.
+    itself, and stays stale. `tools` says how served scorers are reached and where models lie, `runner` where fragments
+    are scored (None = in Ray tasks).
     """
+    if runner is None:
+        from lance_assets.compute.on_ray import on_ray as runner
     identities = [identity_of(scorer) for scorer in scorers.values()]
-    tasks = on_ray(root, scorers, tools or Tools())
+    tasks = runner(root, scorers, tools or Tools())
 
     def pass_over(batch: str) -> list[Outcome]:
         return label_batch(root, batch, identities, run_id, tasks, not_broken, force)
@@ -100,55 +98,6 @@ def each_batch(
             done = _labelled(batch, outcome, time.monotonic() - started)
             report(_told(done))
             yield done
-
-
-def on_ray(root: DataRoot, scorers: Mapping[str, Scorer], tools: Tools) -> RunJobs:
-    """One Ray task per stale fragment, all columns that are stale there in one pass; results as they come. A failing
-    fragment, or a scorer that fails as a whole, never throws the others away.
-
-    A fragment on which the process of the task ends (a decoder that crashes, no memory) is scored once more, each piece
-    in a process apart, until the row that does it is alone.
-    """
-
-    def run(version: int, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Part] | Exception]]:
-        tasks = {_score_fragment.remote(root, version, job, wanted(job), tools): job for job in jobs}
-        careful: set[ray.ObjectRef] = set()
-        waiting = list(tasks)
-        while waiting:
-            [task], waiting = ray.wait(waiting, num_returns=1)
-            job = tasks[task]
-            try:
-                yield from _by_column(job, ray.get(task))
-            except Exception as error:  # raised again per column, after the good fragments are published
-                if ended_the_process(error) and task not in careful:
-                    again = _score_carefully.remote(root, version, job, wanted(job), tools)
-                    tasks[again] = job
-                    careful.add(again)
-                    waiting.append(again)
-                else:
-                    yield job, error
-
-    def wanted(job: Job) -> dict[str, Scorer]:
-        return {scorer_of(column): scorers[scorer_of(column)] for column in job.columns}
-
-    return run
-
-
-def _score_apart(
-    root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], tools: Tools
-) -> Fragment:
-    return score_fragment(root, version, job, scorers, replace(tools, call=score_isolated))
-
-
-_score_fragment = ray.remote(num_cpus=1, max_retries=2)(score_fragment)
-_score_carefully = ray.remote(num_cpus=1, max_retries=2)(_score_apart)
-
-
-def _by_column(job: Job, done: Fragment) -> Iterator[tuple[Job, list[Part] | Exception]]:
-    yield job, done.parts
-    for name, error in done.errors.items():
-        column = column_of(name)
-        yield replace(job, columns={column: job.columns[column]}), error
 
 
 def not_broken(column: str, parts: Sequence[Part]) -> None:

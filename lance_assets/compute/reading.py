@@ -23,7 +23,7 @@ def stale_rows(
 ) -> Iterator[pa.Table]:
     """The rows of a fragment that any scorer wants (offsets by name, None = all), some at a time, with their row ids,
     addresses and what the scorers read."""
-    fields = {name for scorer in scorers.values() for name in scorer.fields}
+    fields = {name for scorer in scorers.values() for name in (*scorer.fields, *scorer.inputs)}
     fields |= {"width", "height"} if "image" in fields else set()
     rows = None
     if all(offsets is not None for offsets in wanted.values()):

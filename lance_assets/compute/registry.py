@@ -5,34 +5,49 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lance
 import pyarrow as pa
 import ray
+from ray.cloudpickle import register_pickle_by_value
 
 from lance_assets.atomic import write_json
-from lance_assets.errors import BadInput
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.scoring.alignment import MAX_ROWS as FIT_ROWS
-from lance_assets.scoring.alignment import NOTHING, Alignment, AlignmentModel, NothingToLearn, fit_alignment
+from lance_assets.scoring.alignment import (
+    NOTHING,
+    Alignment,
+    NothingToLearn,
+    fit_alignment,
+    model_folder,
+)
 from lance_assets.scoring.api import Scorer
-from lance_assets.scoring.registry import scorers
+from lance_assets.scoring.duplicate import Duplicate
+from lance_assets.scoring.plugins import from_a_file
+from lance_assets.scoring.registry import Entry, configured
+from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
 
 
-def active_scorers(
-    names: Sequence[str] | None, configs: Mapping[str, Mapping[str, Any]], models: Path
-) -> dict[str, Scorer]:
-    """The platform's scorers by name; alignment carries the digest and folder of the model fitted last, if any."""
-    known = {name: dict(config) for name, config in configs.items()}
-    current = current_alignment(models)
-    if current:
-        known["alignment"] = {**known.get("alignment", {}), **current}
-    return scorers(names, known)
+def active_scorers(platform: Platform) -> dict[str, Scorer]:
+    """The scorers that platform.yaml asks for, by name, with the alignment model fitted last and the radius of the
+    duplicates. Those whose code lies in the home travel to Ray's workers by value. Raises BadInput."""
+    config = platform.config()
+    chosen = config.scorers
+    entries = None if chosen is None else [Entry(**entry.model_dump()) for entry in chosen]
+    defaults = {
+        Alignment.name: current_alignment(platform.home.models) or {},
+        Duplicate.name: {"radius": config.duplicates.radius},
+    }
+    made = configured(entries, platform.home.root, defaults)
+    for scorer in made.values():
+        module = from_a_file(scorer)
+        if module is not None:
+            register_pickle_by_value(module)
+    return made
 
 
 def current_alignment(models: Path) -> dict[str, Any] | None:
@@ -45,22 +60,6 @@ def needs_fit(models: Path) -> bool:
     """True before the first fit, and where the last one found nothing to learn."""
     current = current_alignment(models)
     return current is None or current["model_digest"] == NOTHING
-
-
-def with_model(scorer: Scorer, models: Path) -> Scorer:
-    """The scorer holding the model that its config names, ready to score. Raises BadInput before the first fit."""
-    if not isinstance(scorer, Alignment):
-        return scorer
-    digest = scorer.config.model_digest
-    if digest is None:
-        raise BadInput("score/alignment needs a model: materialize alignment_model first")
-    if digest == NOTHING:
-        return scorer
-    return Alignment(scorer.config, AlignmentModel.load(_folder(models, digest)))
-
-
-def _folder(models: Path, digest: str) -> Path:
-    return models / "alignment" / digest[:16]
 
 
 def fit(root: DataRoot, models: Path) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def _fit(root: DataRoot, models: Path) -> dict[str, Any]:
     else:
         draft = models / "alignment" / f"draft-{uuid.uuid4().hex}"
         digest = model.save(draft)
-        folder = _folder(models, digest)
+        folder = model_folder(models, digest)
         if folder.exists():
             shutil.rmtree(draft)
         else:

@@ -52,3 +52,13 @@ def histogram_png(values: ArrayLike, low: float = 0.0, high: float = 100.0) -> b
 def histogram_markdown(values: ArrayLike, low: float = 0.0, high: float = 100.0) -> str:
     """The histogram as a Markdown picture, below 1,000 characters."""
     return f"![histogram]({data_uri(histogram_png(values, low, high), 'image/png')})"
+
+
+def shown_range(values: ArrayLike) -> tuple[float, float]:
+    """0..100 where all finite values lie there (the scale of most scorers), else their own range."""
+    scores = np.asarray(values, dtype=np.float64)
+    scores = scores[np.isfinite(scores)]
+    if not len(scores) or (scores.min() >= 0 and scores.max() <= 100):
+        return 0.0, 100.0
+    low, high = float(scores.min()), float(scores.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -20,10 +20,13 @@ from lance_assets.scoring.item import Item
 from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
 from lance_assets.scoring.rows import Rows
 
-__all__ = ["FIELDS", "Item", "RowScorer", "Rows", "ScoreFailure", "Scorer", "ScorerConfig", "Served", "State"]
+__all__ = ["FIELDS", "PREFIX", "Item", "RowScorer", "Rows", "ScoreFailure", "Scorer", "ScorerConfig", "Served", "State"]
 
 FIELDS = ("image", "messages", "caption_missing", "width", "height", "format", "image_url", "image_sha256")
 """The table columns that a scorer may read; besides, the columns of other scorers (score_<name>)."""
+
+PREFIX = "score_"
+"""Of the columns of other scorers."""
 
 Outcomes = Sequence[Any | ScoreFailure] | pa.Array
 """One value or failure per row, in order; as numpy or Arrow arrays where no row failed."""
@@ -55,7 +58,9 @@ class Served(BaseModel):
     max_replicas: int = Field(default=1, ge=1, description="replicas at most; none while nobody asks")
     cpus: float = Field(default=0.0, ge=0, description="cores that a replica reserves")
     gpus: float = Field(default=0.0, ge=0, description="GPUs, or a share of one, that a replica reserves")
-    batch_rows: int = Field(default=64, ge=1, le=4096, description="rows that a replica scores at a time, of one or more calls")
+    batch_rows: int = Field(
+        default=64, ge=1, le=4096, description="rows that a replica scores at a time, of one or more calls"
+    )
 
 
 class Scorer(ABC):
@@ -84,6 +89,8 @@ class Scorer(ABC):
 
         self.upstream: dict[str, str] = {}
         """What the score columns that it reads were made by: a cell is stale when that changes."""
+        self.upstream_inputs: frozenset[str] = frozenset()
+        """What those columns were made from."""
 
     def config_hash(self) -> str:
         own = self.config.config_hash()
@@ -91,6 +98,12 @@ class Scorer(ABC):
             return own
         text = json.dumps([own, self.upstream], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The table columns that decide what its cells are: its own fields, and behind score columns theirs."""
+        own = {name for name in self.fields if not name.startswith(PREFIX)}
+        return tuple(sorted(own | self.upstream_inputs))
 
     def check(self, models: Path) -> None:
         """Called before any row is read. `models` is the folder of the platform's models. Raises BadInput where

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from lance_assets.errors import BadInput
-from lance_assets.scoring.api import FIELDS, Scorer
-
-PREFIX = "score_"
+from lance_assets.scoring.api import FIELDS, PREFIX, Scorer
 
 #: Classes by the name of their scorer.
 registered: dict[str, type[Scorer]] = {}
@@ -32,5 +30,3 @@ def check(scorer: type[Scorer] | Scorer) -> None:
         raise BadInput(f"{name!r} of {where} cannot name a column: use lower-case letters, digits and _")
     if unknown := sorted(one for one in scorer.fields if one not in FIELDS and not one.startswith(PREFIX)):
         raise BadInput(f"the scorer {name} reads {', '.join(unknown)}; scorers can read {', '.join(FIELDS)}")
-
-

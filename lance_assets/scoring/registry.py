@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from lance_assets.errors import BadInput
-from lance_assets.scoring.api import Scorer, Served
-from lance_assets.scoring.known import PREFIX, check, register, registered
+from lance_assets.scoring.api import PREFIX, Scorer, Served
+from lance_assets.scoring.known import check, register, registered
 from lance_assets.scoring.plugins import advertised, scorer_advertised, scorer_named
 
 DEFAULT = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
@@ -20,7 +20,7 @@ DEFAULT = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
 BUILT_IN = (*DEFAULT, "resolution", "entropy", "caption_language", "clip", "brisque", "nsfw")
 """All of them; each lives in the module of its name."""
 
-__all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "known", "register", "scorers"]
+__all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "known", "reads", "register", "scorers"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,11 @@ def scorers(
     return configured([Entry(name, config=settings.get(name, {})) for name in chosen])
 
 
-def configured(entries: Sequence[Entry] | None, folder: Path = Path()) -> dict[str, Scorer]:
-    """The scorers of a platform by name, in order. `folder` is its home, where files of its own lie.
+def configured(
+    entries: Sequence[Entry] | None, folder: Path = Path(), defaults: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Scorer]:
+    """The scorers of a platform by name, in order. `folder` is its home, where files of its own lie; `defaults` holds
+    configs by name, each setting of which an entry may replace.
 
     Without entries, or where all of them are somebody's own (`uses`), the default ones and those that installed
     packages advertise come first. Raises BadInput naming an unknown scorer or config key and what exists instead.
@@ -64,6 +67,8 @@ def configured(entries: Sequence[Entry] | None, folder: Path = Path()) -> dict[s
     if all(entry.uses for entry in entries):
         taken = {entry.name for entry in entries}
         entries = [*(Entry(name) for name in (*DEFAULT, *advertised()) if name not in taken), *entries]
+    told = defaults or {}
+    entries = [replace(entry, config={**told.get(entry.name, {}), **entry.config}) for entry in entries]
     made = {entry.name: _configured(entry, folder) for entry in entries}
     for name in made:
         _join(name, made, [])
@@ -84,6 +89,7 @@ def _join(name: str, made: Mapping[str, Scorer], path: Sequence[str]) -> str:
         if read not in made:
             raise BadInput(f"the scorer {name} reads {PREFIX}{read}, and no scorer {read} is configured")
         scorer.upstream[read] = _join(read, made, [*path, name])
+        scorer.upstream_inputs |= {*made[read].inputs}
     return f"{scorer.version} {scorer.config_hash()}"
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from lance_assets.compute.fragment import score_fragment
-from lance_assets.scoring.api import Scored, Scorer
+from lance_assets.compute.fragment import Tools, by_column, score_fragment
+from lance_assets.scoring.api import Scorer
+from lance_assets.scoring.passes import Scored
 from lance_assets.store.columns import column_of
 from lance_assets.store.files import DataRoot
 from lance_assets.store.intents import Part
@@ -30,14 +31,14 @@ class Pass:
         """Both columns of a batch. Raises what went wrong."""
         scorers = {one.name: one for one in (Light(Settings(turn=self.turn)), Dark(Settings(turn=self.turn)))}
         identities = [
-            Identity(column_of(one.name), one.name, one.version, one.config_hash(), tuple(one.fields))
+            Identity(column_of(one.name), one.name, one.version, one.config_hash(), one.inputs)
             for one in scorers.values()
         ]
 
         def run(version: int, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Part] | Exception]]:
             for job in jobs:
                 wanted = {name: one for name, one in scorers.items() if column_of(name) in job.columns}
-                yield job, score_fragment(self.root, version, job, wanted, self.score)
+                yield from by_column(job, score_fragment(self.root, version, job, wanted, Tools(call=self.score)))
 
         for outcome in label_batch(self.root, batch, identities, f"turn {self.turn}", run):
             if outcome.error is not None:
@@ -48,4 +49,4 @@ class Pass:
         self.calls += rows.num_rows * len(scorers)
         states = np.zeros(rows.num_rows, np.uint8)
         values = np.random.default_rng(self.calls).uniform(0, 100, (len(scorers), rows.num_rows)).astype(np.float32)
-        return {name: Scored(mine, states, []) for name, mine in zip(scorers, values, strict=True)}
+        return {name: Scored(pa.array(mine), states) for name, mine in zip(scorers, values, strict=True)}

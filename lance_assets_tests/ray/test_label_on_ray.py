@@ -3,9 +3,10 @@
 import pytest
 
 from lance_assets.compute.label import label
-from lance_assets.compute.registry import active_scorers, fit, needs_fit, with_model
-from lance_assets.compute.serve import served
+from lance_assets.compute.label_models import label_with_models
+from lance_assets.compute.registry import active_scorers, fit, needs_fit
 from lance_assets.scoring.registry import scorers
+from lance_assets.settings import Home, Platform
 from lance_assets.store import ledger
 from lance_assets_tests.tables import add_batch
 
@@ -30,11 +31,11 @@ def test_scorer_calls_equal_the_stale_cells(root):
     assert runs == {("run-1", "a"), ("run-3", "b")}
 
 
-def test_bumping_one_scorer_relabels_only_that_column(root, monkeypatch):
+def test_bumping_one_scorer_relabels_only_that_column(root):
     add_batch(root, "a", 10)
     chosen = scorers(LIGHT, {})
     list(label(root, ["a"], chosen, "run-1", quiet))
-    monkeypatch.setattr(type(chosen["sharpness"]), "version", "next")
+    chosen["sharpness"].version = "next"
     done = {one.scorer: (one.calls, one.reasons) for one in label(root, ["a"], chosen, "run-2", quiet)}
     assert done == {"sharpness": (10, ["version"]), "caption_quality": (0, [])}
 
@@ -44,23 +45,38 @@ def test_a_batch_that_is_not_there_has_nothing_stale(root):
     assert [done.calls for done in label(root, ["other"], scorers(LIGHT, {}), "run", quiet)] == [0, 0]
 
 
-def test_the_served_scorer_labels_by_ray_serve_what_the_fitted_model_knows(root, tmp_path):
+@pytest.fixture
+def platform(tmp_path):
+    return Platform(Home(tmp_path, tmp_path / "data"))
+
+
+def test_the_served_scorer_labels_by_ray_serve_what_the_fitted_model_knows(root, platform):
     add_batch(root, "a", 24)
-    models = tmp_path / "models"
-    fitted = fit(root, models)
-    scorer = with_model(active_scorers(["alignment"], {}, models)["alignment"], models)
-    with served(scorer, "run-1") as call:
-        (done,) = label(root, ["a"], {"alignment": scorer}, "run-1", quiet, call)
+    fitted = fit(root, platform.home.models)
+
+    def labelled(run: str):
+        chosen = {"alignment": active_scorers(platform)["alignment"]}
+        return list(label_with_models(root, ["a"], chosen, run, quiet, platform.home))
+
+    (done,) = labelled("run-1")
     assert done.failure is None and sum(done.states.values()) == 24
-    assert fit(root, models)["model_digest"] == fitted["model_digest"], "the same rows must give the same model"
-    assert [one.calls for one in label(root, ["a"], {"alignment": scorer}, "run-2", quiet)] == [0]
+    assert fit(root, platform.home.models)["model_digest"] == fitted["model_digest"], "the same rows, the same model"
+    assert [one.calls for one in labelled("run-2")] == [0]
 
 
-def test_where_there_is_nothing_to_learn_alignment_refuses_every_row_and_wants_a_refit(root, tmp_path):
+def test_where_there_is_nothing_to_learn_alignment_refuses_every_row_and_wants_a_refit(root, platform):
     add_batch(root, "a", 1)
-    models = tmp_path / "models"
-    assert fit(root, models)["nothing"]
-    scorer = with_model(active_scorers(["alignment"], {}, models)["alignment"], models)
-    (done,) = label(root, ["a"], {"alignment": scorer}, "run-1", quiet)
+    assert fit(root, platform.home.models)["nothing"]
+    chosen = {"alignment": active_scorers(platform)["alignment"]}
+    (done,) = label_with_models(root, ["a"], chosen, "run-1", quiet, platform.home)
     assert done.states == {"ok": 0, "failed_transient": 0, "failed_permanent": 0, "refused": 1}
-    assert needs_fit(models)
+    assert needs_fit(platform.home.models)
+
+
+def test_a_scorer_that_lacks_its_model_fails_alone_and_by_name(root, platform):
+    add_batch(root, "a", 3)
+    known = active_scorers(platform)
+    chosen = {name: known[name] for name in ("alignment", "sharpness")}
+    lacking, done = label_with_models(root, ["a"], chosen, "run-1", quiet, platform.home)
+    assert "materialize alignment_model first" in (lacking.failure or "") and lacking.calls == 0
+    assert done.failure is None and done.calls == 3

@@ -4,7 +4,10 @@ import subprocess
 import sys
 
 TWICE = """
+import tempfile
+from pathlib import Path
 import dagster as dg
+import ray
 from lance_assets.compute.cluster import RayCluster
 from lance_assets.compute.serve import served
 from lance_assets.scoring.registry import scorers
@@ -12,11 +15,13 @@ import pyarrow as pa
 
 said = [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "a cow by a lake"}]
 rows = pa.table({"id": ["a"], "messages": [said], "caption_missing": [False]})
-scorer = scorers(["caption_quality"])["caption_quality"]
+chosen = scorers(["caption_quality"])
+folder = Path(tempfile.mkdtemp())
 for run in ("one", "two"):
     with RayCluster(num_cpus=1).yield_for_execution(dg.build_init_resource_context()):
-        with served(scorer, run) as call:
-            print(run, call({"caption_quality": scorer}, rows)["caption_quality"].values)
+        with served(chosen, folder, folder) as asks:
+            task = ray.remote(num_cpus=1)(lambda ask, rows: ask(rows).result().values.to_pylist())
+            print(run, ray.get(task.remote(asks["caption_quality"], rows)))
 """
 
 
