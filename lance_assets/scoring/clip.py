@@ -128,8 +128,9 @@ class Clip(Scorer):
 
     def score(self, items: Sequence[Item]) -> list[float | ScoreFailure]:
         outcomes: list[float | ScoreFailure] = []
-        for start in range(0, len(items), self.config.batch_rows):
-            outcomes += self._scored(items[start : start + self.config.batch_rows])
+        every = list(items)
+        for start in range(0, len(every), self.config.batch_rows):
+            outcomes += self._scored(every[start : start + self.config.batch_rows])
         return outcomes
 
     def _scored(self, items: Sequence[Item]) -> list[float | ScoreFailure]:

@@ -53,8 +53,9 @@ class Nsfw(Scorer):
 
     def score(self, items: Sequence[Item]) -> list[float | ScoreFailure]:
         outcomes: list[float | ScoreFailure] = []
-        for start in range(0, len(items), BATCH):
-            outcomes += _scored(items[start : start + BATCH])
+        every = list(items)  # the items that the other scorers of the pass get, too, with what they decoded
+        for start in range(0, len(every), BATCH):
+            outcomes += _scored(every[start : start + BATCH])
         return outcomes
 
 

@@ -9,13 +9,14 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.scoring import brisque as brisque_module
 from lance_assets.scoring import decoding
-from lance_assets.scoring.api import Item, ScoreFailure, State
+from lance_assets.scoring.api import Item, Rows, ScoreFailure, State
 from lance_assets.scoring.brisque import brisque
 from lance_assets.scoring.passes import score_items
 from lance_assets.scoring.registry import scorers
@@ -204,8 +205,9 @@ def test_scorers_asked_together_decode_each_picture_once_and_score_as_alone(kind
     real = decoding.decode
     monkeypatch.setattr(decoding, "decode", lambda data, factor: decoded.append(factor) or real(data, factor))
     large = encoded(photo().resize((1024, 768)), kind)
-    together = score_items(scorers(list(ALL)), [Item("a", data=large)])
-    assert decoded == [2]
+    rows = Rows(pa.table({"id": ["a", "b"], "image": [large, large]}), lambda messages: "")
+    together = score_items(scorers(["nsfw", *LIGHT]), rows)
+    assert decoded == [2, 2]
     for name in ALL:
         [alone] = outcomes(name, large)
-        assert together[name].values.to_pylist() == pytest.approx([alone], rel=1e-6)
+        assert together[name].values.to_pylist() == pytest.approx([alone, alone], rel=1e-6)
