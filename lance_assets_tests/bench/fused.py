@@ -33,8 +33,9 @@ BUILT_IN = ("sharpness", "exposure", "entropy")
 
 def fingerprint(item: Item) -> bytes:
     """256 bits of what a picture looks like, as duplicates are found by, out of the shared decode."""
-    luma = Image.fromarray(item.luma(SHARED_SIZE)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    coefficients = (BASIS @ np.asarray(luma) @ BASIS.T).ravel()
+    whole = Image.fromarray(item.luma(SHARED_SIZE).astype(np.uint8))
+    luma = whole.resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    coefficients = (BASIS @ np.asarray(luma, dtype=np.float64) @ BASIS.T).ravel()
     return np.packbits(coefficients > np.median(coefficients)).tobytes()
 
 
