@@ -20,6 +20,7 @@ BENCHMARKS = {
     "ingest": "images a second and CPU time against img2dataset, which is installed apart",
     "judge": "requests a minute against what the limits allow, and what a kill and a budget cost",
     "duplicates": "what new rows cost where few and where many are stored",
+    "fused": "five scorers of pictures in one pass against five passes",
 }
 PACKAGE = "lance_assets_tests"
 

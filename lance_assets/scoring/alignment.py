@@ -46,7 +46,7 @@ class Alignment(RowScorer):
     """
 
     name = "alignment"
-    version = "1"
+    version = "2"
     fields = ("image", "messages")
     description = (
         "Agreement of caption and picture, learnt from this table: 0 another picture's, 50 unknown, 100 its own"

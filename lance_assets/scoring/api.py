@@ -55,10 +55,13 @@ class ScorerConfig(BaseModel):
     operational: ClassVar[frozenset[str]] = frozenset()
     """Settings that cannot change a score (limits, addresses, prices): they are not part of the hash."""
 
+    def hashed(self) -> dict[str, Any]:
+        """The settings that can change a score, as JSON values."""
+        return self.model_dump(mode="json", exclude=set(self.operational))
+
     def config_hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of the canonical JSON."""
-        said = self.model_dump(mode="json", exclude=set(self.operational))
-        text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """First 16 hex digits of the SHA-256 of the canonical JSON of `hashed`."""
+        text = json.dumps(self.hashed(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

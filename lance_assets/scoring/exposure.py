@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lance_assets.scoring.api import Item, RowScorer, ScorerConfig
+from lance_assets.scoring.decoding import SHARED_SIZE
 from lance_assets.scoring.known import register
 
 
@@ -26,23 +27,24 @@ class Exposure(RowScorer):
     `clipped` is the share of pixels at either end of the range; `well` = exp(-(mean - 0.5)^2 / (2 sigma^2)), the
     well-exposedness of Mertens et al., "Exposure Fusion", Pacific Graphics 2007, of the mean luma; `contrast` is the
     RMS contrast (Peli, "Contrast in complex images", JOSA A 1990) over `contrast`, at most 1. Black or white 0, one
-    flat grey 50, a night scene around 40, an ordinary photo 70 to 100.
+    flat grey 50, a night scene around 40, an ordinary photo 70 to 100. CPU: 1 ms at 1024 px, and the shared decode.
     """
 
     name = "exposure"
-    version = "1"
+    version = "2"
     fields = ("image",)
     description = "Mid-grey mean, contrast and few clipped pixels: 0 black or white, 100 well exposed"
     Config = ExposureConfig
     config: ExposureConfig
 
     def score_one(self, item: Item) -> float:
-        return exposure(item.gray, self.config)
+        return exposure(item.luma(SHARED_SIZE), self.config)
 
 
 def exposure(gray: NDArray[np.float32], config: ExposureConfig) -> float:
     """The score of a picture's luma (height x width, 0..255)."""
-    clipped = float(np.mean((gray <= config.dark) | (gray >= config.bright)))
+    # counted apart: the ends never meet, and the mean of booleans takes three times as long
+    clipped = (np.count_nonzero(gray <= config.dark) + np.count_nonzero(gray >= config.bright)) / gray.size
     mean = float(gray.mean()) / 255
     well = math.exp(-((mean - 0.5) ** 2) / (2 * config.sigma**2))
     contrast = min(1.0, float(gray.std()) / 255 / config.contrast)

@@ -19,7 +19,7 @@ from lance_assets.scoring.plugins import advertised, scorer_advertised, scorer_n
 
 DEFAULT = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
 """The built-in scorers that a platform has unless its settings say otherwise, in their order."""
-BUILT_IN = (*DEFAULT, "judge")
+BUILT_IN = (*DEFAULT, "resolution", "entropy", "caption_language", "clip", "brisque", "nsfw", "judge")
 """All of them; each lives in the module of its name."""
 
 __all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "join", "known", "reads", "register", "scorers"]

@@ -23,18 +23,19 @@ class Sharpness(RowScorer):
     Variance of the Laplacian as a measure of focus: Pech-Pacheco et al., "Diatom autofocusing in brightfield
     microscopy", ICPR 2000. The working size makes pictures of different resolution comparable; the saturating map keeps
     the order and gives a bounded range. Flat 0, strongly blurred below 10, an ordinary photo 50 to 90; noise and pixel
-    art count as sharp.
+    art count as sharp. CPU: 2 ms at 1024 px, and the shared decode.
     """
 
     name = "sharpness"
-    version = "1"
+    version = "2"
     fields = ("image",)
     description = "Variance of the Laplacian at a fixed size: 0 flat or blurred, 100 full of fine detail"
     Config = SharpnessConfig
     config: SharpnessConfig
 
     def score_one(self, item: Item) -> float:
-        variance = laplacian_variance(item.gray, self.config.size)
+        # twice the working size, so that only the resize below decides how fine a detail counts
+        variance = laplacian_variance(item.luma(2 * self.config.size), self.config.size)
         return 100.0 * variance / (variance + self.config.half)
 
 

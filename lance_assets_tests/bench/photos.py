@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -32,18 +33,25 @@ def digest(number: int) -> str:
     return hashlib.sha256(photo(number)).hexdigest()
 
 
-@cache
-def _rendered() -> list[bytes]:
-    """Pieces of one large canvas."""
+def pieces(count: int, width: int, height: int) -> Iterator[Image.Image]:
+    """Pictures out of one large canvas, the same ones each time."""
     choice = np.random.default_rng(0)
     canvas = _canvas(choice)
-    pieces: list[bytes] = []
-    for _ in range(RENDERED):
-        left, top = (int(choice.integers(room)) for room in (CANVAS[0] - WIDTH, CANVAS[1] - HEIGHT))
-        sink = io.BytesIO()
-        canvas.crop((left, top, left + WIDTH, top + HEIGHT)).save(sink, "JPEG", quality=QUALITY)
-        pieces.append(sink.getvalue())
-    return pieces
+    for _ in range(count):
+        left, top = (int(choice.integers(room)) for room in (CANVAS[0] - width, CANVAS[1] - height))
+        yield canvas.crop((left, top, left + width, top + height))
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """The picture as a file."""
+    sink = io.BytesIO()
+    picture.save(sink, "JPEG", quality=QUALITY)
+    return sink.getvalue()
+
+
+@cache
+def _rendered() -> list[bytes]:
+    return [jpeg(piece) for piece in pieces(RENDERED, WIDTH, HEIGHT)]
 
 
 def _canvas(choice: np.random.Generator) -> Image.Image:

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from lance_assets.cli.bench import schema
-from lance_assets_tests.bench import ingest
+from lance_assets_tests.bench import fused, ingest
 from lance_assets_tests.bench.ingest_clients import one_turn
 from lance_assets_tests.bench.ingest_ours import Ours
 from lance_assets_tests.bench.ingest_server import web
@@ -89,3 +89,17 @@ def test_ingest_on_ray_is_measured_without_the_start_of_the_cluster():
     assert (turn.images, turn.lost, turn.again) == (38, 0, 0)
     assert turn.idle_cpu_s is not None
     assert turn.start.wall_s > turn.whole.wall_s > 0 and turn.start.cpu_s > turn.whole.cpu_s > 0
+
+
+def test_fused_scorers_share_one_decode_and_the_report_follows_the_schema():
+    report = fused.run(True, lambda text: None)
+    jsonschema.validate(report.as_json(), schema())
+    assert [goal.name for goal in report.goals] == [
+        "fused_cpu_over_five_separate_passes",
+        "fused_wall_over_five_separate_passes",
+    ]
+    light, heavy = [row for row in report.rows if row["what"] == "one fused pass"]
+    assert light["case"] == "five light scorers" and heavy["case"] == "BRISQUE and four light scorers"
+    for row in (light, heavy):
+        assert isinstance(row["decode_share"], float) and 0 < row["decode_share"] < 1
+        assert isinstance(row["cpu_over_separate"], float) and 0.2 < row["cpu_over_separate"] < 1

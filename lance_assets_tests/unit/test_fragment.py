@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from lance_assets.compute import reading
-from lance_assets.compute.fragment import IN_FLIGHT, Fragment, Tools, score_fragment, score_locally
+from lance_assets.compute.fragment import IN_FLIGHT, Fragment, Tools, rows_of, score_fragment, score_locally
 from lance_assets.compute.replica import cut
 from lance_assets.scoring.api import Scorer
-from lance_assets.scoring.passes import Scored
+from lance_assets.scoring.passes import Scored, score_items
 from lance_assets.store.columns import ensure_columns
 from lance_assets.store.files import DataRoot
 from lance_assets.store.labelling import Job
@@ -67,7 +67,7 @@ class Answer:
         self.replica.waiting -= 1
         if error := self.replica.fails(self.number):
             raise error
-        return score_locally({"served": self.replica.scorer}, self.rows)["served"]
+        return score_items({"served": self.replica.scorer}, rows_of(self.rows))["served"]
 
 
 def test_a_served_scorer_is_asked_for_some_chunks_ahead_and_its_answers_keep_their_rows(root: DataRoot) -> None:

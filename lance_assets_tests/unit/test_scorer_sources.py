@@ -14,12 +14,18 @@ ROOM = Path(alignment_fit.__file__).parent
 SNAPSHOT = Path(__file__).with_name("scorer_sources.json")
 
 MODULES = {
-    "sharpness": ("sharpness",),
-    "exposure": ("exposure",),
-    "caption_quality": ("caption_quality", "words"),
-    "alignment": ("alignment", "alignment_model", "features", "words"),
+    "sharpness": ("sharpness", "decoding"),
+    "exposure": ("exposure", "decoding"),
+    "caption_quality": ("caption_quality", "words", "languages"),
+    "alignment": ("alignment", "alignment_model", "features", "words", "decoding"),
     "duplicate": ("duplicate", "perceptual_hash"),
     "judge": ("judge/prompt", "judge/answer", "judge/picture"),
+    "resolution": ("resolution",),
+    "entropy": ("entropy", "decoding"),
+    "caption_language": ("caption_language", "languages"),
+    "clip": ("clip", "clip_model", "model_files", "decoding"),
+    "brisque": ("brisque", "brisque_features", "decoding"),
+    "nsfw": ("nsfw", "decoding"),
     "alignment_model": ("alignment_fit", "features", "words"),
 }
 """What a score depends on: the modules that compute it. alignment_model is the fit, an asset of its own."""

@@ -16,7 +16,7 @@ from lance_assets.errors import BadInput
 from lance_assets.scoring import decoding
 from lance_assets.scoring.api import Item, RowScorer, ScoreFailure, Scorer, ScorerConfig, State
 from lance_assets.scoring.passes import score_items
-from lance_assets.scoring.registry import DEFAULT, register, scorers
+from lance_assets.scoring.registry import BUILT_IN, DEFAULT, known, register, scorers
 
 
 def encoded(array: np.ndarray, kind: str = "PNG") -> bytes:
@@ -150,14 +150,14 @@ def test_the_config_hash_moves_with_the_config_and_with_nothing_else():
 
 
 def test_built_in_scorers_come_in_their_documented_order_and_say_what_they_are():
-    known = scorers()
     order = ["sharpness", "exposure", "caption_quality", "alignment", "duplicate"]
-    assert list(known) == order == list(DEFAULT)
-    for name in DEFAULT:
-        scorer = known[name]
+    assert list(scorers()) == order == list(DEFAULT)
+    classes = known()
+    for name in BUILT_IN:
+        scorer = classes[name]
         assert scorer.version and scorer.description
-        assert scorer.unit.startswith("0..100") or scorer.across
-    assert [name for name in DEFAULT if known[name].served] == ["alignment"]
+        assert scorer.unit.startswith("0..100") or scorer.across or scorer.type == pa.string()
+    assert [name for name in BUILT_IN if classes[name].served] == ["alignment", "clip"]
 
 
 def test_an_unknown_scorer_is_named_with_those_that_exist():

@@ -31,6 +31,9 @@ def score(caption: str, missing: bool = False) -> float:
         "Ein alter Mann füttert die Tauben vor dem Bahnhof.",
         'A sign at the gate reads "Closed on Mondays."',
         "The image shows a street with many people walking. The sky is blue and there are a few clouds.",
+        "A plate of cookies lies on a table beside a glass of milk.",
+        "A sign in the window says that the shop is open.",
+        "A woman reads more than one book at her desk.",
     ],
 )
 def test_good_captions_score_high(caption):
@@ -55,6 +58,13 @@ def test_good_captions_score_high(caption):
         "n/a",
         "https://example.org/cat.jpg",
         "!!! ???",
+        "We use cookies to improve your experience on our site.",
+        "© 2020 Example Images. All rights reserved.",
+        "Click here to see the full size picture of this cat.",
+        "Please enable JavaScript to view this page.",
+        "#cat #dog #cute",
+        "stock-photo-12345.jpg",
+        "版权所有，未经授权不得转载。",
     ],
 )
 def test_captions_that_say_nothing_score_nothing(caption):
@@ -73,6 +83,11 @@ def test_captions_that_say_nothing_score_nothing(caption):
         "1920x1080 4K 60 FPS 16:9 8/10 #1 2024-05-01 12:30 100% 42",
         "The man in the red coat walks along the",
         "A wide river runs through the valley, with ...",
+        "Image result for red shoes",
+        "A cat. Add to cart. Share on Facebook. Subscribe now for more cats.",
+        "Ein alter Mann fÃ¼ttert die Tauben vor dem Bahnhof.",
+        "A grey cat sleeps on a \ufffd\ufffd bench in the sun.",
+        "<p>A grey <b>cat</b></p>&nbsp;<br/>",
     ],
 )
 def test_poor_captions_stay_below_the_default_filter(caption):
