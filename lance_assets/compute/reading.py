@@ -12,7 +12,7 @@ from lance_assets.scoring.api import Scorer
 from lance_assets.store.fragments import fragment_at
 
 #: Bytes of encoded images that are read at a time, and rows at least and at most.
-CHUNK_BYTES, FEWEST, MOST = 16 * 1024**2, 16, 4096
+CHUNK_BYTES, FEWEST, MOST = 4 * 1024**2, 16, 4096
 
 
 def stale_rows(

@@ -1,17 +1,28 @@
-"""JPEG files that cost what photographs cost: 400 x 300 pixels, about 27 kB, each with bytes of its own."""
+"""JPEG files that cost what photographs cost, each with bytes of its own: by default 400 x 300 pixels, about 27 kB."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from PIL import Image
 
-WIDTH, HEIGHT, QUALITY = 400, 300, 90
-#: Pictures that are rendered; the others have the pixels of one of these and another comment inside.
-RENDERED = 200
+
+@dataclass(frozen=True)
+class Kind:
+    """So many pictures are rendered; the others have the pixels of one of these and another comment inside."""
+
+    width: int
+    height: int
+    quality: int
+    rendered: int
+
+
+WIDTH, HEIGHT = 400, 300
+PLAIN = Kind(WIDTH, HEIGHT, 90, 200)
 CANVAS = (1600, 1200)
 #: How much weaker each octave of detail is than the one before: about as in photographs.
 FALLOFF = 0.73
@@ -19,10 +30,10 @@ FALLOFF = 0.73
 HEAD_BYTES = 20
 
 
-def photo(number: int) -> bytes:
-    """The file with this number; equal numbers give equal bytes."""
-    base = _rendered()[number % RENDERED]
-    comment = f"photo {number:09d}".encode()
+def photo(number: int, kind: Kind = PLAIN, padding: int = 0) -> bytes:
+    """The file with this number, `padding` bytes larger than it need be; equal arguments give equal bytes."""
+    base = _rendered(kind)[number % kind.rendered]
+    comment = f"photo {number:09d}".encode() + b" " * padding
     segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
     return base[:HEAD_BYTES] + segment + base[HEAD_BYTES:]
 
@@ -33,15 +44,16 @@ def digest(number: int) -> str:
 
 
 @cache
-def _rendered() -> list[bytes]:
+def _rendered(kind: Kind) -> list[bytes]:
     """Pieces of one large canvas."""
     choice = np.random.default_rng(0)
     canvas = _canvas(choice)
     pieces: list[bytes] = []
-    for _ in range(RENDERED):
-        left, top = (int(choice.integers(room)) for room in (CANVAS[0] - WIDTH, CANVAS[1] - HEIGHT))
+    for _ in range(kind.rendered):
+        left, top = (int(choice.integers(room)) for room in (CANVAS[0] - kind.width, CANVAS[1] - kind.height))
         sink = io.BytesIO()
-        canvas.crop((left, top, left + WIDTH, top + HEIGHT)).save(sink, "JPEG", quality=QUALITY)
+        piece = canvas.crop((left, top, left + kind.width, top + kind.height))
+        piece.save(sink, "JPEG", quality=kind.quality)
         pieces.append(sink.getvalue())
     return pieces
 
