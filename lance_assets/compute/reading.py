@@ -11,8 +11,9 @@ import pyarrow as pa
 from lance_assets.scoring.api import Scorer
 from lance_assets.store.fragments import fragment_at
 
-#: Bytes of encoded images that are read at a time, and rows at least and at most.
-CHUNK_BYTES, FEWEST, MOST = 4 * 1024**2, 16, 4096
+#: Bytes of encoded images that are read at a time (JPEG files of about passes.PIXELS), and rows at least and at most.
+#: Buffers of 16 MB cost twice the time: the allocator gives each back to the system and asks for it again.
+CHUNK_BYTES, FEWEST, MOST = 3 * 1024**2, 16, 4096
 
 
 def stale_rows(

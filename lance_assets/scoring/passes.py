@@ -48,20 +48,22 @@ def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     if not isinstance(items, Rows) or "image" not in items.table.column_names:
         yield items
         return
-    names = items.table.column_names
-    if "width" in names and "height" in names:
-        sides = (items.table[name].cast(pa.int64()).fill_null(1000).to_numpy() for name in ("width", "height"))
-        pixels = np.multiply(*sides)
-    else:
-        pixels = np.full(len(items), UNKNOWN_PIXELS)
-    start, total = 0, 0
-    for at, count in enumerate(pixels.tolist()):
-        if total + count > PIXELS and at > start:
-            yield items[start:at]
-            start, total = at, 0
-        total += count
-    if start < len(items):
-        yield items[start:]
+    total = np.cumsum(_pixels(items.table))
+    start, before = 0, 0
+    while start < len(items):
+        end = max(start + 1, int(np.searchsorted(total, before + PIXELS, side="right")))
+        yield items if end - start == len(items) else items[start:end]
+        start, before = end, total[end - 1]
+
+
+def _pixels(table: pa.Table) -> NDArray[np.int64]:
+    if not {"width", "height"} <= {*table.column_names}:
+        return np.full(table.num_rows, UNKNOWN_PIXELS)
+    width, height = (
+        (sides.fill_null(1000) if sides.null_count else sides).to_numpy().astype(np.int64)
+        for sides in (table["width"], table["height"])
+    )
+    return width * height
 
 
 def joined(scorer: Scorer, parts: Sequence[Scored]) -> Scored:
@@ -138,9 +140,10 @@ def _values(scorer: Scorer, outcomes: Outcomes, failures: dict[int, ScoreFailure
             values = pa.array(plain, scorer.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError):
         values = _one_by_one(scorer, outcomes, failures)
-    bad = values.is_null().to_numpy(zero_copy_only=False)
-    if floats:
-        bad |= ~np.isfinite(values.to_numpy(zero_copy_only=False))
+    if floats:  # NULL becomes NaN
+        bad = ~np.isfinite(values.to_numpy(zero_copy_only=False))
+    else:
+        bad = values.is_null().to_numpy(zero_copy_only=False)
     if bad.any():
         what = "a finite number" if floats else str(scorer.type)
         for at in np.flatnonzero(bad).tolist():
