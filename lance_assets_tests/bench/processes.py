@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,14 @@ LOOK_S = 0.2
 
 class Look(NamedTuple):
     """At a moment of time.monotonic(): CPU seconds of a process and of all that it started (those that ended and were
-    waited for included), and the sum of their resident bytes: pages that they share count once for each."""
+    waited for included), and the sum of their resident bytes: pages that they share count once for each. `read_bytes`
+    and `written_bytes` are what they asked files for and gave to files, page cache or not (0 where nobody counts)."""
 
     moment: float
     cpu_s: float
     bytes: int
+    read_bytes: int = 0
+    written_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,14 @@ class Failed(RuntimeError):
     """A command did not end with 0; the end of its log is in the message."""
 
 
-def spent_by(command: Sequence[str], log: Path, environment: Mapping[str, str], limit_s: float) -> Spent:
-    """Runs a command to its end, output into `log`. Raises Failed."""
+def spent_by(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    limit_s: float,
+    watched: Callable[[int], Look] | None = None,
+) -> Spent:
+    """Runs a command to its end, output into `log`; `watched` takes the looks (None = `look`). Raises Failed."""
     looks = [Look(time.monotonic(), 0.0, 0)]
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -64,7 +73,7 @@ def spent_by(command: Sequence[str], log: Path, environment: Mapping[str, str], 
             stderr=stream,
         )
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(process.pid, over, looks, limit_s), daemon=True)
+    thread = threading.Thread(target=_watch, args=(process.pid, over, looks, limit_s, watched or look), daemon=True)
     thread.start()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -80,21 +89,41 @@ def spent_by(command: Sequence[str], log: Path, environment: Mapping[str, str], 
 
 def look(pid: int) -> Look:
     """Raises psutil.NoSuchProcess."""
-    cpu, size = 0.0, 0
+    return _look(pid, lambda process: process.memory_info().rss)
+
+
+def look_closely(pid: int) -> Look:
+    """As `look`, but a page that some processes share counts in parts (PSS), and files are counted, too; it takes some
+    milliseconds for each GB. Linux only. Raises psutil.NoSuchProcess."""
+    return _look(pid, _proportional, files=True)
+
+
+def _look(pid: int, size: Callable[[psutil.Process], int], files: bool = False) -> Look:
+    cpu, total, read, written = 0.0, 0, 0, 0
     root = psutil.Process(pid)
     for process in (root, *root.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             times = process.cpu_times()
             cpu += times.user + times.system + times.children_user + times.children_system
-            size += process.memory_info().rss
-    return Look(time.monotonic(), cpu, size)
+            total += size(process)
+            if files:
+                said = dict(line.split(": ") for line in Path(f"/proc/{process.pid}/io").read_text().splitlines())
+                read, written = read + int(said["rchar"]), written + int(said["wchar"])
+    return Look(time.monotonic(), cpu, total, read, written)
 
 
-def _watch(pid: int, over: threading.Event, looks: list[Look], limit_s: float) -> None:
+def _proportional(process: psutil.Process) -> int:
+    said = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in said if line.startswith("Pss:")), 0)
+
+
+def _watch(
+    pid: int, over: threading.Event, looks: list[Look], limit_s: float, watched: Callable[[int], Look]
+) -> None:
     """Looks now and then, and kills the process and all that it started when its time is over."""
     with suppress(psutil.NoSuchProcess):
         while not over.wait(LOOK_S):
-            seen = look(pid)
+            seen = watched(pid)
             # a process that is just ending may be missed for a moment
             looks.append(seen._replace(cpu_s=max(seen.cpu_s, looks[-1].cpu_s)))
             if seen.moment - looks[0].moment > limit_s:
