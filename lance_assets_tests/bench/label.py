@@ -7,7 +7,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lance_assets_tests.bench.label_cases import Case, cases
 from lance_assets_tests.bench.label_data import SMALL, Images, build
 from lance_assets_tests.bench.label_goals import Costs, goals
+from lance_assets_tests.bench.label_ray import Cluster, cluster
 from lance_assets_tests.bench.label_task import Task, Variant, filesystem
 from lance_assets_tests.bench.label_throttle import COUNTS, throttled
 from lance_assets_tests.bench.label_turn import Turn, linked, turn
@@ -46,14 +47,16 @@ class Place:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def run(quick: bool, say: Say, what: Sequence[Case] | None = None, ray: str | None = None) -> Report:
+def run(quick: bool, say: Say, what: Sequence[Case] | None = None, ray: Cluster | None = None) -> Report:
     """Makes its images in a temporary folder (TMPDIR says where), measures and deletes them. `ray` is a cluster to join
-    (None: each variant starts one). Raises OtherScores, and Failed where a variant fails."""
+    (None: one is started where somebody wants it). Raises OtherScores, and Failed where a variant fails."""
     chosen = what if what is not None else QUICK if quick else FULL
     costs: Costs = {}
-    with tempfile.TemporaryDirectory(prefix="lance-assets-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="lance-assets-bench-") as name, ExitStack() as ending:
         folder = Path(name)
         warm = folder / "warm"
+        if ray is None and any(variant.on_ray for case in chosen for variant in case.variants):
+            ray = ending.enter_context(cluster(folder))
         build(WARM, warm)
         for number, case in enumerate(chosen):
             with _place(case, folder / f"case-{number}", say) as place:
@@ -85,7 +88,7 @@ def _place(case: Case, folder: Path, say: Say) -> Iterator[Place]:
             yield Place(f"{server.uri}/bench", {**environment(slow.host), COUNTS: slow.counts})
 
 
-def _measured(case: Case, place: Place, warm: Path, folder: Path, ray: str | None, say: Say) -> dict[str, Turn]:
+def _measured(case: Case, place: Place, warm: Path, folder: Path, ray: Cluster | None, say: Say) -> dict[str, Turn]:
     """What each variant cost, by its name."""
     found: dict[str, list[Turn]] = {variant.name: [] for variant in case.variants}
     wanted: NDArray[np.float32] | None = None
@@ -94,8 +97,8 @@ def _measured(case: Case, place: Place, warm: Path, folder: Path, ray: str | Non
             if number >= turns:
                 continue
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                task = _task(case, place, warm, Path(work), ray)
-                cost, scores = turn(variant, task, {**place.environment, "TMPDIR": work} if ray is None else place.environment)
+                task = _task(case, place, warm, Path(work), ray if variant.on_ray else None)
+                cost, scores = turn(variant, task, place.environment)
             found[variant.name].append(cost)
             wanted = scores if wanted is None else wanted
             _check(case, variant, scores, wanted)
@@ -103,7 +106,7 @@ def _measured(case: Case, place: Place, warm: Path, folder: Path, ray: str | Non
     return {name: median(turns) for name, turns in found.items()}
 
 
-def _task(case: Case, place: Place, warm: Path, work: Path, ray: str | None) -> Task:
+def _task(case: Case, place: Place, warm: Path, work: Path, ray: Cluster | None) -> Task:
     """A column of a name of its own; a folder that the variant may change."""
     own = place.source
     if case.wire is None:
@@ -112,7 +115,8 @@ def _task(case: Case, place: Place, warm: Path, work: Path, ray: str | None) -> 
             linked(Path(place.source) / name, Path(own) / name)
     column = f"bench_{work.name.lower().replace('-', '_')}"
     batches = case.images.batches()
-    return Task(case.scorer, column, batches, case.rows, place.source, own, str(warm), str(work), ray)
+    address, others = (ray.address, [ray.pid] if ray.pid else []) if ray else (None, [])
+    return Task(case.scorer, column, batches, case.rows, place.source, own, str(warm), str(work), address, others)
 
 
 def _check(

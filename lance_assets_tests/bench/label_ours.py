@@ -15,10 +15,8 @@ from lance_assets.store.files import DataRoot
 from lance_assets_tests.bench.label_plain import lance_scores
 from lance_assets_tests.bench.label_scorers import SCORERS
 from lance_assets_tests.bench.label_task import Task, Variant
+from lance_assets_tests.bench.label_ray import join
 
-#: Of the Ray that is started here; also that of the other side.
-CORES = 2
-RECORD = "ray.json"
 
 
 class InProcess(Variant):
@@ -39,7 +37,7 @@ class InProcess(Variant):
 class OnRay(InProcess):
     """A Ray that is up, and whose workers have labelled before."""
 
-    name = "ours, on Ray"
+    name, on_ray = "ours, on Ray", True
 
     def start(self, task: Task) -> None:
         from lance_assets.compute.on_ray import on_ray
@@ -48,25 +46,22 @@ class OnRay(InProcess):
         join(task)
         warm(task)
 
-    def stop(self, task: Task) -> None:
-        leave(task)
-
 
 class ThroughDagster(InProcess):
     """A run of the platform's own definitions on the instance of a home of its own, as `lance-assets run` has it."""
 
-    name = "ours, through Dagster"
+    name, on_ray = "ours, through Dagster", True
 
     def start(self, task: Task) -> None:
         from lance_assets.cli.runs import execute, open_instance
         from lance_assets.partitions import PARTITIONS
         from lance_assets.settings import Home
 
-        address = join(task)
+        join(task)
         home = Home(Path(task.work) / "home", Path(task.place) / "platform")
         home.create()
         own = {"name": task.column, "uses": f"{SCORERS[task.scorer].__module__}:{SCORERS[task.scorer].__name__}"}
-        home.platform_yaml.write_text(yaml.safe_dump({"scorers": [own], "ray": {"address": address}}))
+        home.platform_yaml.write_text(yaml.safe_dump({"scorers": [own], "ray": {"address": task.ray}}))
         os.environ["LANCE_ASSETS_ROOT"] = str(home.data)
         self.instance, self.execute = open_instance(home), execute
         self.instance.add_dynamic_partitions(PARTITIONS, list(task.batches))
@@ -82,30 +77,6 @@ class ThroughDagster(InProcess):
             from lance_assets.cli.runs import failures
 
             raise RuntimeError("; ".join(failures(self.instance, run.run_id)))
-
-    def stop(self, task: Task) -> None:
-        leave(task)
-
-
-def join(task: Task) -> str:
-    """Connects this process to a head, which is started where none is given; returns its address."""
-    from lance_assets.compute.cluster import RayCluster
-    from lance_assets.compute.head import start_head
-
-    folder = Path(task.work)
-    address = task.ray or start_head(folder / RECORD, CORES, folder / "ray.log").address
-    RayCluster(address=address).connect(None)
-    return address
-
-
-def leave(task: Task) -> None:
-    """Ends the head that `join` started."""
-    import ray
-
-    from lance_assets.compute.head import stop_head
-
-    ray.shutdown()
-    stop_head(Path(task.work) / RECORD)
 
 
 def warm(task: Task) -> None:

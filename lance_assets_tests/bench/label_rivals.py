@@ -6,34 +6,24 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lance_assets_tests.bench.label_ours import CORES
 from lance_assets_tests.bench.label_plain import PARQUET, SCORE, Rewrite, lance_scores
+from lance_assets_tests.bench.label_ray import CORES, join
 from lance_assets_tests.bench.label_scorers import FUNCTIONS
 from lance_assets_tests.bench.label_task import Task, Variant
 
-#: Blocks of Ray Data lie in memory that its processes share; ours keeps images out of it and gets by with less.
-OBJECTS = 4 * 1024**3
 #: Rows of a call to Ray Serve: the fastest that was measured.
 CALL = 1024
 
 
 class RayData(Rewrite):
-    name = "Parquet rewrite, Ray Data"
+    name, on_ray = "Parquet rewrite, Ray Data", True
 
     def start(self, task: Task) -> None:
-        ray_with_room(task)
+        join(task)
         _rewrite(f"{task.warm}/parquet", f"{task.work}/warm", task)
 
     def act(self, task: Task) -> None:
         _rewrite(f"{task.source}/parquet", task.target, task)
-
-
-def ray_with_room(task: Task) -> None:
-    """Joins the cluster that is given, or starts one of this process."""
-    from lance_assets.compute.cluster import RayCluster
-
-    own = {} if task.ray else {"object_store_memory": OBJECTS}
-    RayCluster(address=task.ray, num_cpus=CORES, ray_init_options=own).connect(None)
 
 
 def _rewrite(source: str, target: str, task: Task) -> None:
@@ -52,7 +42,7 @@ def _rewrite(source: str, target: str, task: Task) -> None:
 class Guide(Variant):
     """lance_ray.add_columns, whose function asks a deployment of Ray Serve by its handle."""
 
-    name = "guide: add_columns + Serve"
+    name, on_ray = "guide: add_columns + Serve", True
 
     def start(self, task: Task) -> None:
         from ray import serve
@@ -60,7 +50,7 @@ class Guide(Variant):
 
         from lance_assets.compute.replica import listen_on_loopback_only
 
-        ray_with_room(task)
+        join(task)
         serve.start(proxy_location=ProxyLocation.Disabled)
         score = FUNCTIONS[task.scorer]
 
@@ -99,4 +89,4 @@ class Guide(Variant):
     def stop(self, task: Task) -> None:
         from ray import serve
 
-        serve.delete(task.column)
+        serve.shutdown()

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 class Task:
     """Score every image of a case. `source` is where the case lies, a folder or the URI of a bucket's; `place` the same
     for what may be changed: there `platform` is a data root, `guide.lance` a table. `warm` is a small case of this
-    machine, `work` an empty folder. `column` names the new column, `rows` are read at a time, `ray` is a cluster to join
-    (None = start one)."""
+    machine, `work` an empty folder. `column` names the new column, `rows` are read at a time, `ray` is a cluster to
+    join, and `others` are its processes."""
 
     scorer: str
     column: str
@@ -30,6 +30,7 @@ class Task:
     warm: str
     work: str
     ray: str | None = None
+    others: Sequence[int] = ()
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -44,6 +45,7 @@ class Variant(ABC):
     """One way to label. Only `act` is measured."""
 
     name: str
+    on_ray = False
 
     def start(self, task: Task) -> None:
         """What is up and warm before the clock starts: imports, a cluster."""

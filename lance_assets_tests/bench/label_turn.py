@@ -9,20 +9,22 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lance_assets_tests.bench.label_count import Count, Used, Watch, count
 from lance_assets_tests.bench.label_task import Task, Variant
 from lance_assets_tests.bench.label_throttle import COUNTS, carried
-from lance_assets_tests.bench.processes import Look, look_closely, spent_by
+from lance_assets_tests.bench.processes import spent_by
 
 MODULE = "lance_assets_tests.bench.label_turn"
 COST, SCORES, LOG = "cost.json", "scores.npy", "log.txt"
 LIMIT_S = 600
-#: What the processes of a cluster do after a start, and after a small case, is not part of what comes then.
+#: What the processes of a cluster still do after a start, and after a small case, is not part of what comes then.
 SETTLE_S = 1.0
 
 
@@ -44,20 +46,28 @@ def turn(variant: Variant, task: Task, environment: Mapping[str, str]) -> tuple[
     """Does it once; the scores are those that were stored. Raises Failed."""
     work = Path(task.work)
     command = [sys.executable, "-m", MODULE, type(variant).__module__, type(variant).__name__, task.as_json()]
-    spent = spent_by(command, work / LOG, environment, LIMIT_S, look_closely)
-    began, ended = (Look(*one) for one in json.loads((work / COST).read_text()))
-    peak = max(one.bytes for one in (*spent.looks, began, ended) if began.moment <= one.moment <= ended.moment)
-    start = spent.looks[0].moment
+    watch, first = Watch(task.others), count(task.others)
+    spent = spent_by(command, work / LOG, environment, LIMIT_S, watch)
+    said = json.loads((work / COST).read_text())
+    began, ended = (_read(one) for one in said["counts"])
+    used, start = watch.between(began, ended), watch.between(first, began)
+    read, written = said["carried"] or (used.read_bytes, used.written_bytes)
     cost = Turn(
         wall_s=ended.moment - began.moment,
-        cpu_s=ended.cpu_s - began.cpu_s,
-        start_s=began.moment - start,
-        start_cpu_s=began.cpu_s,
-        read_bytes=ended.read_bytes - began.read_bytes,
-        written_bytes=ended.written_bytes - began.written_bytes,
-        peak_bytes=peak,
+        cpu_s=used.cpu_s,
+        start_s=began.moment - spent.looks[0].moment,
+        start_cpu_s=start.cpu_s,
+        read_bytes=read,
+        written_bytes=written,
+        peak_bytes=max(
+            [began.bytes, ended.bytes, *(one.bytes for one in spent.looks if began.moment < one.moment < ended.moment)]
+        ),
     )
     return cost, np.load(work / SCORES) if (work / SCORES).exists() else None
+
+
+def _read(said: dict[str, Any]) -> Count:
+    return Count(said["moment"], {int(pid): Used(**used) for pid, used in said["used"].items()}, said["bytes"])
 
 
 def linked(source: Path, target: Path) -> None:
@@ -65,35 +75,24 @@ def linked(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=os.link)
 
 
-def measured(variant: Variant, task: Task) -> tuple[Look, Look]:
-    """Looks at this process and all that it started, before and after."""
-    began = _look()
-    variant.act(task)
-    return began, _look()
-
-
-def _look() -> Look:
-    seen = look_closely(os.getpid())
-    if where := os.environ.get(COUNTS):
-        read, written = carried(where)
-        return seen._replace(read_bytes=read, written_bytes=written)
-    return seen
-
-
 def main(module: str, name: str, said: str) -> None:
     """The process."""
     variant: Variant = getattr(importlib.import_module(module), name)()
     task = Task(**json.loads(said))
+    roots, counts = [os.getpid(), *task.others], os.environ.get(COUNTS)
     variant.start(task)
     try:
         time.sleep(SETTLE_S)
-        looks = measured(variant, task)
+        before, began = carried(counts) if counts else (0, 0), count(roots)
+        variant.act(task)
+        ended, after = count(roots), carried(counts) if counts else (0, 0)
         scores = variant.scores(task)
     finally:
         variant.stop(task)
     if scores is not None:
         np.save(Path(task.work) / SCORES, scores)
-    (Path(task.work) / COST).write_text(json.dumps(looks))
+    moved = [after[0] - before[0], after[1] - before[1]] if counts else None
+    (Path(task.work) / COST).write_text(json.dumps({"counts": [asdict(began), asdict(ended)], "carried": moved}))
 
 
 if __name__ == "__main__":

@@ -23,14 +23,11 @@ LOOK_S = 0.2
 
 class Look(NamedTuple):
     """At a moment of time.monotonic(): CPU seconds of a process and of all that it started (those that ended and were
-    waited for included), and the sum of their resident bytes: pages that they share count once for each. `read_bytes`
-    and `written_bytes` are what they asked files for and gave to files, page cache or not (0 where nobody counts)."""
+    waited for included), and the sum of their resident bytes: pages that they share count once for each."""
 
     moment: float
     cpu_s: float
     bytes: int
-    read_bytes: int = 0
-    written_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,32 +86,14 @@ def spent_by(
 
 def look(pid: int) -> Look:
     """Raises psutil.NoSuchProcess."""
-    return _look(pid, lambda process: process.memory_info().rss)
-
-
-def look_closely(pid: int) -> Look:
-    """As `look`, but a page that some processes share counts in parts (PSS), and files are counted, too; it takes some
-    milliseconds for each GB. Linux only. Raises psutil.NoSuchProcess."""
-    return _look(pid, _proportional, files=True)
-
-
-def _look(pid: int, size: Callable[[psutil.Process], int], files: bool = False) -> Look:
-    cpu, total, read, written = 0.0, 0, 0, 0
+    cpu, size = 0.0, 0
     root = psutil.Process(pid)
     for process in (root, *root.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             cpu += times.user + times.system + times.children_user + times.children_system
-            total += size(process)
-            if files:
-                said = dict(line.split(": ") for line in Path(f"/proc/{process.pid}/io").read_text().splitlines())
-                read, written = read + int(said["rchar"]), written + int(said["wchar"])
-    return Look(time.monotonic(), cpu, total, read, written)
-
-
-def _proportional(process: psutil.Process) -> int:
-    said = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
-    return next((int(line.split()[1]) * 1024 for line in said if line.startswith("Pss:")), 0)
+            size += process.memory_info().rss
+    return Look(time.monotonic(), cpu, size)
 
 
 def _watch(
