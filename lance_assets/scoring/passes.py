@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lance_assets.scoring.api import PREFIX, Outcomes, Scorer
+from lance_assets.scoring.api import PREFIX, Outcomes, RowScorer, Scorer
 from lance_assets.scoring.item import Item
 from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
 from lance_assets.scoring.rows import Rows
@@ -34,14 +35,34 @@ def score_items(scorers: Mapping[str, Scorer], items: Sequence[Item]) -> dict[st
     """Every scorer over the same rows. Never raises for a row or a scorer.
 
     Rows of a table are taken so many at a time that their pictures fit into PIXELS, whatever the size of the batch.
+    Where all scorers look at one row at a time, each picture is freed before the next is decoded into its memory:
+    memory that is new to the processor costs half as much as decoding.
     """
     parts: dict[str, list[Scored]] = {name: [] for name in scorers}
+    row_wise = all(_row_wise(scorer) for scorer in scorers.values())
     for some in _portions(items):
+        outcomes = _row_after_row(scorers, some) if row_wise else {}
         for name, scorer in scorers.items():
-            parts[name].append(_column(scorer, some))
+            parts[name].append(_column(scorer, some, outcomes.get(name)))
         if isinstance(some, Rows):
             some.forget_pictures()
     return {name: joined(scorers[name], columns) for name, columns in parts.items()}
+
+
+def _row_wise(scorer: Scorer) -> bool:
+    """Whether it can be asked about one row after the other."""
+    plain = isinstance(scorer, RowScorer) and type(scorer).score is RowScorer.score
+    return plain and not any(name.startswith(PREFIX) for name in scorer.fields)
+
+
+def _row_after_row(scorers: Mapping[str, Scorer], items: Sequence[Item]) -> dict[str, list[Any | ScoreFailure]]:
+    """Outcomes by the name of the scorer."""
+    found: dict[str, list[Any | ScoreFailure]] = {name: [] for name in scorers}
+    for item in items:
+        for name, scorer in scorers.items():
+            found[name] += scorer.score([item])
+        item.forget_pictures()
+    return found
 
 
 def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
@@ -80,9 +101,12 @@ def joined(scorer: Scorer, parts: Sequence[Scored]) -> Scored:
     )
 
 
-def _column(scorer: Scorer, items: Sequence[Item]) -> Scored:
-    lacking = _lacking(scorer, items)
-    outcomes = lacking if lacking is not None else _outcomes(scorer, items)
+def _column(scorer: Scorer, items: Sequence[Item], outcomes: Outcomes | None = None) -> Scored:
+    """`outcomes` where the scorer has been asked."""
+    if outcomes is None:
+        outcomes = _lacking(scorer, items)
+    if outcomes is None:
+        outcomes = _outcomes(scorer, items)
     failures = {} if isinstance(outcomes, pa.Array | np.ndarray) else _failures(outcomes)
     values = _values(scorer, outcomes, failures)
     states = np.zeros(len(items), dtype=np.uint8)
