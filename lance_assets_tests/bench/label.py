@@ -3,7 +3,6 @@ otherwise. The same images and the same function of them on each side, and the s
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,24 +14,22 @@ import numpy as np
 import pyarrow.fs as pafs
 from numpy.typing import NDArray
 
-from lance_assets_tests.bench.label_cases import Case, cases
-from lance_assets_tests.bench.label_data import SMALL, Images, build
+from lance_assets_tests.bench.label_cases import FULL, QUICK, Case
+from lance_assets_tests.bench.label_data import SMALL, Images, build, linked
 from lance_assets_tests.bench.label_goals import Costs, goals
 from lance_assets_tests.bench.label_ray import Cluster, cluster
 from lance_assets_tests.bench.label_task import Task, Variant, filesystem
 from lance_assets_tests.bench.label_throttle import COUNTS, throttled
-from lance_assets_tests.bench.label_turn import Turn, linked, turn
+from lance_assets_tests.bench.label_turn import Turn, turn
 from lance_assets_tests.bench.report import Report, Value
 from lance_assets_tests.bench.sizes import Say
 from lance_assets_tests.s3_server import environment, s3_server
 
-FULL = cases((100_000, 20_000, 20_000, 5_000, 10_000), 3, 2)
-QUICK = cases((4_000, 400, 400, 80, 400), 1, 1)
 #: Rows that every cluster labels before it is measured: four fragments.
 WARM = Images(600, SMALL)
-TITLE = """Medians of turns in alternation, each in processes of its own; the page cache is warm. Wall and CPU time, of all
-processes of a variant, begin when it is up: `start` is what that took. Bytes are those of files, page cache or not, on the
-object store those of its connections; `peak` memory counts shared pages once. The physical limit scores nothing."""
+TITLE = """Medians of turns in alternation, each in a process of its own; the page cache is warm. Wall and CPU time, of
+all processes of a variant, begin when it is up: `start` is what that took. Bytes are those of files, page cache or not;
+with the object store those of its connections. `peak` counts shared pages once. The physical limit scores nothing."""
 
 
 class OtherScores(RuntimeError):

@@ -56,3 +56,7 @@ def cases(counts: Sequence[int], turns: int, slow: int, ray: bool = True) -> lis
         Case("full decode, large", Images(large, LARGE), 125_000, FullDecode.name, {**quick, **on_ray}),
         Case("no-op, object store", Images(remote, SMALL), 15_000, NoOp.name, {**quick, **parquet}, Wire()),
     ]
+
+
+FULL = cases((100_000, 20_000, 20_000, 5_000, 10_000), 3, 2)
+QUICK = cases((4_000, 400, 400, 80, 400), 1, 1)

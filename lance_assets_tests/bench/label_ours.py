@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 
@@ -13,10 +14,9 @@ from lance_assets.compute.label import Runner, label
 from lance_assets.scoring.api import Scorer
 from lance_assets.store.files import DataRoot
 from lance_assets_tests.bench.label_plain import lance_scores
+from lance_assets_tests.bench.label_ray import join
 from lance_assets_tests.bench.label_scorers import SCORERS
 from lance_assets_tests.bench.label_task import Task, Variant
-from lance_assets_tests.bench.label_ray import join
-
 
 
 class InProcess(Variant):
@@ -65,8 +65,7 @@ class ThroughDagster(InProcess):
         os.environ["LANCE_ASSETS_ROOT"] = str(home.data)
         self.instance, self.execute = open_instance(home), execute
         self.instance.add_dynamic_partitions(PARTITIONS, list(task.batches))
-        import lance_assets.definitions  # reads the home's platform.yaml
-
+        importlib.import_module("lance_assets.definitions")  # reads the home's platform.yaml
         warm(task)
 
     def act(self, task: Task) -> None:

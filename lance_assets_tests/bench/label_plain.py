@@ -8,18 +8,18 @@ from pathlib import Path
 import lance
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from lance.file import LanceFileWriter
 from lance.fragment import DataFile
 from numpy.typing import NDArray
 
+from lance_assets_tests.bench.label_data import PARQUET
 from lance_assets_tests.bench.label_scorers import FUNCTIONS
 from lance_assets_tests.bench.label_task import Task, Variant, delete, filesystem, parquet_files
 
-#: What the source files were written with, and what suits JPEG files best: anything else is slower.
-PARQUET = {"compression": "none", "use_dictionary": False}
 #: Bytes of a file that are read at a time.
-PIECE = 1 << 20
+PIECE = 8 << 20
 SCORE = "score"
 
 
@@ -30,24 +30,13 @@ class Limit(Variant):
 
     def act(self, task: Task) -> None:
         store, path = filesystem(f"{task.source}/platform/images.lance/data")
-        count = 0
-        for name in _files(f"{task.source}/platform/images.lance/data"):
-            with store.open_input_stream(name) as stream:
-                while piece := stream.read(PIECE):
-                    count += len(piece)
-        (Path(task.work) / "scores").write_bytes(bytes(4 * sum(_rows(batch) for batch in task.batches)))
-
-
-def _files(folder: str) -> list[str]:
-    import pyarrow.fs as pafs
-
-    store, path = filesystem(folder)
-    return [info.path for info in store.get_file_info(pafs.FileSelector(path)) if info.is_file]
-
-
-def _rows(batch: str) -> int:
-    start, end = batch.split("-")[-2:]
-    return int(end) - int(start)
+        piece = bytearray(PIECE)
+        for info in store.get_file_info(pafs.FileSelector(path)):
+            with store.open_input_stream(info.path) as stream:
+                while stream.readinto(piece):
+                    pass
+        rows = sum(int(end) - int(start) for start, end in (batch.split("-")[-2:] for batch in task.batches))
+        (Path(task.work) / "scores").write_bytes(bytes(4 * rows))
 
 
 class Bare(Variant):
@@ -116,11 +105,14 @@ class Sidecar(Rewrite):
         target = _made(task)
         schema = pa.schema([pa.field("id", pa.string()), pa.field(SCORE, pa.float32())])
         for source in files:
-            with pq.ParquetFile(store.open_input_file(source)) as file:
-                with pq.ParquetWriter(f"{target}/{Path(source).name}", schema, filesystem=store) as writer:
-                    for batch in file.iter_batches(task.rows, columns=["id", "image"]):
-                        scores = pa.array(FUNCTIONS[task.scorer](batch["image"]))
-                        writer.write_batch(pa.record_batch([batch["id"], scores], schema=schema))
+            sink = f"{target}/{Path(source).name}"
+            with (
+                pq.ParquetFile(store.open_input_file(source)) as file,
+                pq.ParquetWriter(sink, schema, filesystem=store) as writer,
+            ):
+                for batch in file.iter_batches(task.rows, columns=["id", "image"]):
+                    scores = pa.array(FUNCTIONS[task.scorer](batch["image"]))
+                    writer.write_batch(pa.record_batch([batch["id"], scores], schema=schema))
 
 
 def _made(task: Task) -> str:

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lance_assets_tests.bench.label_plain import PARQUET, SCORE, Rewrite, lance_scores
+from lance_assets_tests.bench.label_data import PARQUET
+from lance_assets_tests.bench.label_plain import SCORE, Rewrite, lance_scores
 from lance_assets_tests.bench.label_ray import CORES, join
 from lance_assets_tests.bench.label_scorers import FUNCTIONS
 from lance_assets_tests.bench.label_task import Task, Variant

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -68,11 +67,6 @@ def turn(variant: Variant, task: Task, environment: Mapping[str, str]) -> tuple[
 
 def _read(said: dict[str, Any]) -> Count:
     return Count(said["moment"], {int(pid): Used(**used) for pid, used in said["used"].items()}, said["bytes"])
-
-
-def linked(source: Path, target: Path) -> None:
-    """A copy of a folder that shares its files: Lance never changes one."""
-    shutil.copytree(source, target, copy_function=os.link)
 
 
 def main(module: str, name: str, said: str) -> None:

@@ -96,9 +96,7 @@ def look(pid: int) -> Look:
     return Look(time.monotonic(), cpu, size)
 
 
-def _watch(
-    pid: int, over: threading.Event, looks: list[Look], limit_s: float, watched: Callable[[int], Look]
-) -> None:
+def _watch(pid: int, over: threading.Event, looks: list[Look], limit_s: float, watched: Callable[[int], Look]) -> None:
     """Looks now and then, and kills the process and all that it started when its time is over."""
     with suppress(psutil.NoSuchProcess):
         while not over.wait(LOOK_S):

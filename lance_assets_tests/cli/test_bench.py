@@ -4,13 +4,21 @@ import subprocess
 import sys
 
 import jsonschema
+import numpy as np
 import pytest
 
 from lance_assets.cli.bench import schema
-from lance_assets_tests.bench import ingest
+from lance_assets_tests.bench import ingest, label
 from lance_assets_tests.bench.ingest_clients import one_turn
 from lance_assets_tests.bench.ingest_ours import Ours
 from lance_assets_tests.bench.ingest_server import web
+from lance_assets_tests.bench.label_cases import Case, Wire
+from lance_assets_tests.bench.label_data import SMALL, Images
+from lance_assets_tests.bench.label_ours import InProcess, OnRay
+from lance_assets_tests.bench.label_plain import Bare, Rewrite
+from lance_assets_tests.bench.label_ray import Cluster
+from lance_assets_tests.bench.label_scorers import NoOp
+from lance_assets_tests.bench.label_turn import Turn
 from lance_assets_tests.cli.command import environment, lance_assets
 
 GOALS = {
@@ -89,3 +97,34 @@ def test_ingest_on_ray_is_measured_without_the_start_of_the_cluster():
     assert (turn.images, turn.lost, turn.again) == (38, 0, 0)
     assert turn.idle_cpu_s is not None
     assert turn.start.wall_s > turn.whole.wall_s > 0 and turn.start.cpu_s > turn.whole.cpu_s > 0
+
+
+def test_label_measures_everybody_and_its_report_follows_the_schema(ray_address):
+    """On a cluster that is there; what starts more than that is for the real run."""
+    said: list[str] = []
+    here = Case("no-op", Images(200, SMALL, batch=100), 15_000, NoOp.name, {Bare(): 1, OnRay(): 1})
+    remote = Case("no-op, object store", Images(40, SMALL), 15_000, NoOp.name, {Rewrite(): 1, InProcess(): 1}, Wire())
+    report = label.run(True, said.append, [here, remote], Cluster(ray_address))
+    jsonschema.validate(report.as_json(), schema())
+    assert [row["what"] for row in report.rows] == [
+        *("bare loop", "ours, on Ray", "Parquet rewrite, pyarrow", "ours, in process")
+    ]
+    for row in report.rows:
+        assert all(isinstance(row[name], int | float) for name in ("wall_s", "cpu_s", "start_s", "start_cpu_s"))
+        assert isinstance(row["peak_bytes"], int | float) and row["peak_bytes"] > 1e7
+    sizes = {row["what"]: (row["read_bytes"], row["written_bytes"]) for row in report.rows}
+    assert all(read > 40 * 10_000 for read, _ in sizes.values())
+    assert sizes["Parquet rewrite, pyarrow"][1] > 40 * 10_000 > sizes["ours, in process"][1] > 0
+    assert len(said) == 6
+
+
+ONE = Turn(1, 1, 1, 1, 1, 1, 1)
+
+
+def test_a_variant_that_stores_other_scores_is_found_out(monkeypatch):
+    monkeypatch.setattr(
+        label, "turn", lambda variant, task, environment: (ONE, np.array([variant.name == "bare loop"]))
+    )
+    case = Case("no-op", Images(1, SMALL), 15_000, NoOp.name, {Bare(): 1, Rewrite(): 1})
+    with pytest.raises(label.OtherScores, match="Parquet rewrite, pyarrow stored 1 other scores"):
+        label.run(True, print, [case])
