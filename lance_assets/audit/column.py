@@ -17,11 +17,7 @@ STATES = [state.name.lower() for state in CellState]
 
 def audit_column(root: DataRoot, name: str) -> dict[str, Any]:
     """Plain data about a score column, named by itself or by its scorer. Raises BadInput for another one."""
-    there = score_columns(open_images(root).schema)
-    column = next((column for column in (name, column_of(name)) if column in there), None)
-    if column is None:
-        known = ", ".join(map(scorer_of, there)) or "none yet"
-        raise BadInput(f"there is no score column {name!r} at {root.uri}: there are {known}")
+    column = column_named(root, name)
     said = explain_column(root, column)
     return {
         "column": column,
@@ -37,6 +33,16 @@ def audit_column(root: DataRoot, name: str) -> dict[str, Any]:
         "next_due": when(said.next_due),
         "makers": [_maker(maker) for maker in said.makers],
     }
+
+
+def column_named(root: DataRoot, name: str) -> str:
+    """The score column of this name, or of this scorer. Raises BadInput where there is none."""
+    there = score_columns(open_images(root).schema)
+    column = next((column for column in (name, column_of(name)) if column in there), None)
+    if column is None:
+        known = ", ".join(map(scorer_of, there)) or "none yet"
+        raise BadInput(f"there is no score column {name!r} at {root.uri}: there are {known}")
+    return column
 
 
 def _maker(maker: Maker) -> dict[str, Any]:

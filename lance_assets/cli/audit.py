@@ -1,4 +1,5 @@
-"""`lance-assets audit row ID | column NAME`: where a row, its image and its labels come from."""
+"""`lance-assets audit row ID | column NAME | failures NAME`: where a row, its image and its labels come from, and why
+rows have no label."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 
 from lance_assets.settings import Home
 
-KINDS = {"row": "ID", "column": "NAME"}
+KINDS = {"row": "ID", "column": "NAME", "failures": "NAME"}
 
 
 def add(parser: ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add(parser: ArgumentParser) -> None:
 def main(flags: Namespace) -> int:
     """Reads the data alone: no Dagster, no platform.yaml. Raises BadInput."""
     # Lance is imported only now, so that a mistyped flag answers at once.
-    from lance_assets.audit import column, row
+    from lance_assets.audit import column, failures, row
     from lance_assets.store.files import DataRoot
     from lance_assets.store.objects import reachable
 
@@ -28,6 +29,9 @@ def main(flags: Namespace) -> int:
         if flags.kind == "row":
             found = row.audit_row(root, flags.name)
             lines = row.words(found)
+        elif flags.kind == "failures":
+            found = failures.audit_failures(root, flags.name)
+            lines = failures.words(found)
         else:
             found = column.audit_column(root, flags.name)
             lines = column.words(found)

@@ -24,7 +24,8 @@ LOCK = ".run.lock"
 def check(config: PlatformConfig, home: Home) -> None:
     """Raises BadInput for an unusable recipe or scorer, MissingExtra where training runs here and cannot."""
     load_recipe(config.recipe)
-    configured(config.scorers and [Entry(**entry.model_dump()) for entry in config.scorers], home.root)
+    chosen = config.scorers
+    configured(None if chosen is None else [Entry(**entry.model_dump()) for entry in chosen], home.root)
     if is_local(os.environ.get(RAY_VARIABLE) or config.ray.address):
         for package in TRAINING_PACKAGES:
             if util.find_spec(package) is None:

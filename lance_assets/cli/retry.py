@@ -1,4 +1,5 @@
-"""`lance-assets retry --rejects [--reason R]`: loads rejected rows again, and only these."""
+"""`lance-assets retry --rejects [--reason R] | --column NAME`: loads rejected rows again, or scores failed cells again,
+and only these."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lance_assets.cli.ready import claimed
+from lance_assets.cli.retry_column import column_words, retry_column
 from lance_assets.cli.run import say
 from lance_assets.errors import BadInput
 from lance_assets.settings import Home, Platform
@@ -23,11 +25,13 @@ STATUS = re.compile(r"http_[1-5][0-9]{2}")
 
 
 def add(parser: ArgumentParser) -> None:
-    parser.add_argument("--rejects", action="store_true", required=True, help="rows whose image could not be had")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--rejects", action="store_true", help="rows whose image could not be had")
+    what.add_argument("--column", metavar="NAME", help="cells of a score column that failed in passing")
     parser.add_argument(
         "--reason",
         metavar="R",
-        help="only rows with this reason, also one that counts as final (default: those that may go better by now)",
+        help="only rejects with this reason, also one that counts as final (default: those that may go better by now)",
     )
     parser.set_defaults(main=main)
 
@@ -37,8 +41,14 @@ def main(flags: Namespace) -> int:
     home = Home.find(flags.home)
     if not home.dagster.exists():
         raise BadInput(f"there is no platform at {home.root} yet: lance-assets demo --home {home.root} makes one")
+    if flags.column is not None and flags.reason is not None:
+        raise BadInput("--reason goes with --rejects; a column's cells that failed for good wait for another version")
     check_reason(flags.reason)
     with claimed(home):
+        if flags.column is not None:
+            scored = retry_column(Platform(home), flags.column)
+            print(json.dumps(scored, ensure_ascii=False) if flags.json else "\n".join(column_words(scored)))
+            return 1 if scored["failed"] else 0
         told = retry(Platform(home), flags.reason)
     print(json.dumps(told, ensure_ascii=False) if flags.json else "\n".join(words(told, flags.reason)))
     return 1 if told["failed"] else 0

@@ -28,10 +28,10 @@ def read(platform: Platform) -> dict[str, Any]:
     """What is stored, what is stale and why, what Dagster is doing and what failed last."""
     import dagster as dg
 
-    from lance_assets.compute.registry import active_scorers
     from lance_assets.cli.runs import dead_runs, failures, open_instance
     from lance_assets.cli.work import known_batches, pending
     from lance_assets.compute.label import identity_of
+    from lance_assets.compute.registry import active_scorers
     from lance_assets.store.columns import scorer_of
     from lance_assets.store.files import DataRoot
     from lance_assets.store.rejects import read_rejects, reasons

@@ -9,8 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from lance_assets.compute.registry import active_scorers
 from lance_assets.cli.work import Work
+from lance_assets.compute.registry import active_scorers
 from lance_assets.compute.train import Places, evaluation_of, latest_checkpoint
 from lance_assets.ingest.outcome import TRANSIENT
 from lance_assets.partitions import Batch

@@ -131,6 +131,18 @@ def retry_rejects(
     return work
 
 
+def score_again(
+    platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str], batches: Sequence[str], scorer: str
+) -> Work:
+    """Scores what is stale in one column of these batches."""
+    work = Work(batches=list(batches))
+    for ends in contiguous(batches, keys):
+        run = _run(instance, [score_key(scorer)], ends, work)
+        if not run.is_success:
+            work.failed += failures(instance, run.run_id)
+    return work
+
+
 def _models(platform: Platform) -> list[dg.AssetKey]:
     """The alignment model is fitted once; refitting it is an explicit act, since it makes every score stale."""
     wanted = "alignment" in active_scorers(platform) and needs_fit(platform.home.models)

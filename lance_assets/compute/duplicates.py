@@ -38,7 +38,7 @@ from lance_assets.store.table import open_images
 
 @dataclass(frozen=True)
 class Hashed:
-    """The rows of one fragment, in order: pictures with their hashes, states (where not OK the hash says nothing), those
+    """The rows of one fragment, in order: pictures with their hashes, states (not OK: the hash says nothing), those
     without a hash and why (schema FAILED), and the input digest."""
 
     pictures: list[Picture]

@@ -85,12 +85,10 @@ def rows_of(table: pa.Table) -> Rows:
     return Rows(table, caption_of)
 
 
-def score_fragment(
-    root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], tools: Tools | None = None
-) -> Fragment:
+def score_fragment(root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], tools: Tools) -> Fragment:
     """Scores the stale rows of one fragment at one pinned version and stages one file per scorer. Memory is that of
     some chunks of rows, whatever the size of the fragment."""
-    tools, started = tools or Tools(), ledger.now()
+    started = ledger.now()
     dataset, done = open_images(root, version), Fragment()
     ready = _loaded(scorers, tools, done)
     offsets = {name: job.columns[column_of(name)] for name in ready}

@@ -13,7 +13,9 @@ from lance_assets.compute.cluster import OBJECT_STORE_BYTES
 from lance_assets.compute.processes import end, find, launch
 from lance_assets.errors import BadInput
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
+#: GcsNodeInfo.GcsNodeState of Ray's gcs.proto.
+ALIVE = 0
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ def find_head(record: Path) -> Head | None:
 
 
 def start_head(record: Path, num_cpus: int, log: Path, object_bytes: int = OBJECT_STORE_BYTES) -> Head:
-    """Starts a head, or gives the one that runs already. Raises BadInput when it does not come up in a minute."""
+    """Starts a head, or gives the one that runs already. Raises BadInput when it does not come up in START_SECONDS."""
     if head := find_head(record):
         return head
     address = f"{LOOPBACK}:{_free_port()}"
@@ -65,9 +67,17 @@ def _free_port() -> int:
 
 
 def _answers(address: str) -> bool:
+    """Whether a node of the cluster is up: the head's port opens some seconds before, and who joins then is refused."""
     host, _, port = address.partition(":")
     try:
         socket.create_connection((host, int(port)), timeout=1).close()
     except OSError:
         return False
-    return True
+    from ray._raylet import GcsClient
+    from ray.exceptions import RpcError
+
+    try:
+        nodes = GcsClient(address=address).get_all_node_info(timeout=5)
+    except RpcError:
+        return False
+    return any(node.state == ALIVE for node in nodes.values())

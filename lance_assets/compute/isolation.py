@@ -51,7 +51,9 @@ class _Isolated:
         except CRASHES as error:
             self.crashes += 1
             if self.crashes > CRASHES_ALLOWED:
-                raise ScorerCrashes(f"{name} ended its process {self.crashes} times: {in_one_line(str(error))}") from error
+                raise ScorerCrashes(
+                    f"{name} ended its process {self.crashes} times: {in_one_line(str(error))}"
+                ) from error
             if rows.num_rows == 1:
                 why = f"the process that scored it ended: {type(error).__name__}"
                 return Scored(pa.nulls(1, self.scorer.type), np.array([State.FAILED_PERMANENT], np.uint8), {0: why})

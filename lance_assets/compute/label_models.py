@@ -1,4 +1,4 @@
-"""Labelling with what scorers need around them: models on disk, applications of Ray Serve, settings that can be wrong."""
+"""Labelling with what scorers need around them: models on disk, applications of Ray Serve, a check of settings."""
 
 from __future__ import annotations
 

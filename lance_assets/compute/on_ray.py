@@ -44,9 +44,7 @@ def on_ray(root: DataRoot, scorers: Mapping[str, Scorer], tools: Tools) -> RunJo
     return run
 
 
-def _score_apart(
-    root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], tools: Tools
-) -> Fragment:
+def _score_apart(root: DataRoot, version: int, job: Job, scorers: Mapping[str, Scorer], tools: Tools) -> Fragment:
     return score_fragment(root, version, job, scorers, replace(tools, call=score_isolated))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import lance
 import pyarrow as pa
 import ray
+from ray.cloudpickle import register_pickle_by_value
 
 from lance_assets.atomic import write_json
 from lance_assets.ingest.conversation import caption_of
@@ -35,7 +36,8 @@ def active_scorers(platform: Platform) -> dict[str, Scorer]:
     """The scorers that platform.yaml asks for, by name, with the alignment model fitted last and the radius of the
     duplicates. Those whose code lies in the home travel to Ray's workers by value. Raises BadInput."""
     config = platform.config()
-    entries = config.scorers and [Entry(**entry.model_dump()) for entry in config.scorers]
+    chosen = config.scorers
+    entries = None if chosen is None else [Entry(**entry.model_dump()) for entry in chosen]
     defaults = {
         Alignment.name: current_alignment(platform.home.models) or {},
         Duplicate.name: {"radius": config.duplicates.radius},
@@ -44,7 +46,7 @@ def active_scorers(platform: Platform) -> dict[str, Scorer]:
     for scorer in made.values():
         module = from_a_file(scorer)
         if module is not None:
-            ray.cloudpickle.register_pickle_by_value(module)
+            register_pickle_by_value(module)
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def cut(scored: Scored, lengths: list[int]) -> list[Scored]:
             scored.states[start:end],
             {at - start: why for at, why in scored.messages.items() if start <= at < end},
         )
-        for start, end in zip(ends, ends[1:], strict=False)
+        for start, end in pairwise(ends)
     ]
 
 

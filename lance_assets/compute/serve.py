@@ -20,7 +20,7 @@ from ray import serve
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.serve.config import AutoscalingConfig, ProxyLocation
 from ray.serve.context import _set_global_client
-from ray.serve.handle import DeploymentHandle, DeploymentResponse
+from ray.serve.handle import DeploymentHandle
 
 from lance_assets.compute.replica import Replica
 from lance_assets.compute.users import Users
@@ -43,7 +43,7 @@ class Asked:
 
     handle: DeploymentHandle
     rows: pa.Table
-    response: DeploymentResponse
+    response: Any
 
     def result(self) -> Scored:
         """Raises TimeoutError after CALL_SECONDS, and what the replica raised."""
@@ -57,7 +57,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class ServedAsk:
-    """Asks an application; travels into Ray tasks."""
+    """Asks an application from inside a Ray task. Not to be called in a process that outlives its cluster: a handle
+    that was used keeps a thread that starts or joins another one."""
 
     handle: DeploymentHandle
 

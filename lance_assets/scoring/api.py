@@ -55,7 +55,9 @@ class Served(BaseModel):
     max_replicas: int = Field(default=1, ge=1, description="replicas at most; none while nobody asks")
     cpus: float = Field(default=0.0, ge=0, description="cores that a replica reserves")
     gpus: float = Field(default=0.0, ge=0, description="GPUs, or a share of one, that a replica reserves")
-    batch_rows: int = Field(default=64, ge=1, le=4096, description="rows that a replica scores at a time, of one or more calls")
+    batch_rows: int = Field(
+        default=64, ge=1, le=4096, description="rows that a replica scores at a time, of one or more calls"
+    )
 
 
 class Scorer(ABC):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from lance_assets.scoring.api import Item, ScoreFailure, Scorer, ScorerConfig
+from lance_assets.scoring.known import register
 from lance_assets.scoring.outcome import failure_of
 from lance_assets.scoring.perceptual_hash import perceptual_hash
-from lance_assets.scoring.known import register
 
 MAX_RADIUS = 15
 

@@ -119,10 +119,13 @@ def _lacking(scorer: Scorer, items: Sequence[Item]) -> Outcomes | None:
     """Outcomes where a row has no value yet in another score column that the scorer reads; it is not asked for that
     row. None where no row lacks one."""
     read = [name for name in scorer.fields if name.startswith(PREFIX)]
-    missing = {at: name for at, item in enumerate(items) for name in read if item.others.get(name) is None} if read else {}
+    if not read:
+        return None
+    missing = {at: name for at, item in enumerate(items) for name in read if item.others.get(name) is None}
     if not missing:
         return None
-    asked = [item for at, item in enumerate(items) if at not in missing]
+    there = [at for at in range(len(items)) if at not in missing]
+    asked = items.take(there) if isinstance(items, Rows) else [items[at] for at in there]
     outcomes = iter(_outcomes(scorer, asked))
     failures = {at: ScoreFailure(State.FAILED_TRANSIENT, f"{name} has no value yet") for at, name in missing.items()}
     return [failures[at] if at in failures else next(outcomes) for at in range(len(items))]
@@ -155,10 +158,10 @@ def _values(scorer: Scorer, outcomes: Outcomes, failures: dict[int, ScoreFailure
     """Outcomes as the scorer's type; one that does not fit is added to the failures."""
     floats = pa.types.is_floating(scorer.type)
     try:
-        if isinstance(outcomes, np.ndarray) and floats:
+        if isinstance(outcomes, pa.Array):
+            values: pa.Array = pa.Array.cast(outcomes, scorer.type)
+        elif isinstance(outcomes, np.ndarray) and floats:
             values = pa.array(outcomes.astype(scorer.type.to_pandas_dtype()))
-        elif isinstance(outcomes, pa.Array):
-            values = outcomes.cast(scorer.type)
         else:
             plain = [None if at in failures else outcome for at, outcome in enumerate(outcomes)]
             values = pa.array(plain, scorer.type)

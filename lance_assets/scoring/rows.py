@@ -39,6 +39,12 @@ class Rows(Sequence[Item]):
         part._items = None if self._items is None else self._items[start:stop]
         return part
 
+    def take(self, positions: Sequence[int]) -> Rows:
+        """Some of the rows, in this order."""
+        part = Rows(self.table.take(list(positions)), self._captions)
+        part._items = None if self._items is None else [self._items[at] for at in positions]
+        return part
+
     def __iter__(self) -> Iterator[Item]:
         return iter(self._all())
 

@@ -12,7 +12,6 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lance_assets.store.columns import CellState, score_columns, scorer_of, state_of
@@ -99,9 +98,9 @@ def _explained(root: DataRoot, column: str, batch: str, now: pa.Table) -> pa.Tab
 
 def _last_words(rows: pa.Table) -> pa.Table:
     """The newest row of each id."""
-    ordered = rows.sort_by([("time", "descending")])
-    first = pc.index_in(ordered["id"], ordered["id"].unique())
-    _, at = np.unique(first.to_numpy(), return_index=True)
+    ordered = rows.sort_by([("time", "descending")]).combine_chunks()
+    codes = ordered["id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    _, at = np.unique(codes, return_index=True)
     return ordered.take(pa.array(np.sort(at)))
 
 

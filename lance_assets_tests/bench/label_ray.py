@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from lance_assets_tests.bench.label_task import Task
 CORES = 2
 #: Blocks of Ray Data lie in memory that its processes share. Ours keep images out of it and get by with an eighth.
 OBJECTS = 4 * 1024**3
-TRIES, AGAIN_S = 10, 3.0
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,4 @@ def join(task: Task) -> None:
     """Connects this process to the task's cluster."""
     from lance_assets.compute.cluster import RayCluster
 
-    for left in reversed(range(TRIES)):
-        try:
-            RayCluster(address=task.ray).connect(None)
-            return
-        except ConnectionError:  # a head answers some time before it lets anybody join
-            if not left:
-                raise
-            time.sleep(AGAIN_S)
+    RayCluster(address=task.ray).connect(None)

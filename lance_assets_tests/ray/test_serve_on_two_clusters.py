@@ -7,6 +7,7 @@ TWICE = """
 import tempfile
 from pathlib import Path
 import dagster as dg
+import ray
 from lance_assets.compute.cluster import RayCluster
 from lance_assets.compute.serve import served
 from lance_assets.scoring.registry import scorers
@@ -19,7 +20,8 @@ folder = Path(tempfile.mkdtemp())
 for run in ("one", "two"):
     with RayCluster(num_cpus=1).yield_for_execution(dg.build_init_resource_context()):
         with served(chosen, folder, folder) as asks:
-            print(run, asks["caption_quality"](rows).result().values.to_pylist())
+            task = ray.remote(num_cpus=1)(lambda ask, rows: ask(rows).result().values.to_pylist())
+            print(run, ray.get(task.remote(asks["caption_quality"], rows)))
 """
 
 

@@ -12,6 +12,7 @@ import psutil
 import yaml
 
 from lance_assets.training.recipe import FOLDER
+from lance_assets_tests.readme import shown
 from lance_assets_tests.ui.graphql import GraphQL
 from lance_assets_tests.ui.listeners import tree
 
@@ -30,7 +31,8 @@ def free_port() -> int:
 
 
 class DevPlatform:
-    """A home with batches of 30 demo frames and a recipe of two steps, and the dev that serves it."""
+    """A home with batches of 30 demo frames, a recipe of two steps and README's own scorer, and the dev that serves
+    it."""
 
     def __init__(self, home: Path):
         self.home = home
@@ -42,13 +44,15 @@ class DevPlatform:
         demo = yaml.safe_load((FOLDER / "demo.yaml").read_text())
         self.recipe = home / "quick.yaml"
         self.recipe.write_text(yaml.safe_dump({**demo, **QUICK}))
+        (home / "my_scorers.py").write_text(shown("python", "def redness"))
         self.one_more_batch()
 
     def one_more_batch(self) -> int:
         """As a person edits platform.yaml: the row limit goes up by one batch. Returns the new limit."""
         self.rows += BATCH
         source = {"id": "demo", "spec": "demo", "rows": self.rows}
-        said = {"sources": [source], "batch_size": BATCH, "recipe": str(self.recipe)}
+        own = [{"name": "redness", "uses": "my_scorers:redness"}]
+        said = {"sources": [source], "batch_size": BATCH, "recipe": str(self.recipe), "scorers": own}
         draft = self.home / "platform.draft"
         draft.write_text(yaml.safe_dump(said))
         draft.replace(self.home / "platform.yaml")

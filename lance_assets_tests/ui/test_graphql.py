@@ -13,6 +13,7 @@ BATCHED = {
     "score/caption_quality",
     "score/alignment",
     "score/duplicate",
+    "score/redness",  # of a file in the home
 }
 WHOLE = {"alignment_model", "sft_dataset", "qwen_vl_checkpoint", "evaluation"}
 SCALARS = {"mean", "p05", "p50", "p95", "null_fraction", "rows", "failed"}

@@ -25,13 +25,15 @@ MODULES = {
 
 
 def code_digest(names: tuple[str, ...]) -> str:
-    """SHA-256 of the modules' code without comments, layout and docstrings: only what can change a score counts."""
+    """SHA-256 of the modules' code without comments, layout, docstrings and imports: only what can change a score
+    counts."""
     digest = hashlib.sha256()
     for name in names:
         tree = ast.parse((ROOM / f"{name}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 node.body = [part for part in node.body if not _is_text(part)]
+        tree.body = [part for part in tree.body if not isinstance(part, ast.Import | ast.ImportFrom)]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()
 

@@ -1,0 +1,78 @@
+"""The same code on a cluster by its address: fragments go to both nodes, and one of them is killed in the middle."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+import ray
+
+from lance_assets.compute.head import start_head, stop_head
+from lance_assets_tests.fault_server import until
+from lance_assets_tests.ray.observed import Log, Observed, Watched
+from lance_assets_tests.ray.test_kills_on_ray import FRAGMENTS, ROWS, complete, labelled
+from lance_assets_tests.tables import add_batch
+
+NODE = [*(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")]
+
+
+class Cluster:
+    """A head with one core, and a second node with another."""
+
+    def __init__(self, folder):
+        self.record = folder / "head.json"
+        self.address = start_head(self.record, 1, folder / "head.log").address
+        with (folder / "node.log").open("wb") as log:
+            flags = ("--address", self.address, "--node-ip-address", "127.0.0.1", "--num-cpus", "1")
+            self.node = subprocess.Popen(
+                [*NODE, *flags, "--object-store-memory", str(100 * 1024**2)], stdout=log, stderr=log
+            )
+
+    def raylets(self):
+        return sum(node["Alive"] for node in ray.nodes())
+
+    def kill_node(self):
+        """As a machine that loses power: all processes of the second node at once."""
+        for process in [*psutil.Process(self.node.pid).children(recursive=True), psutil.Process(self.node.pid)]:
+            process.kill()
+        self.node.wait(30)
+
+    def stop(self):
+        if self.node.poll() is None:
+            self.kill_node()
+        stop_head(self.record)
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    ray.shutdown()  # of the session's head, which other tests join again
+    cluster = Cluster(tmp_path)
+    try:
+        ray.init(cluster.address, namespace="lance_assets", log_to_driver=False)
+        until(lambda: cluster.raylets() == 2, 60)
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.stop()
+
+
+def test_a_node_that_dies_in_the_middle_costs_the_fragments_that_it_had_in_flight(root, tmp_path, cluster):
+    from lance_assets.settings import Home
+
+    log, home = Log(tmp_path), Home(tmp_path, tmp_path / "data")
+    add_batch(root, "a", ROWS, fragments=FRAGMENTS)
+    scorer = Observed(Watched(log=str(log.file), hold=str(log.hold)))
+    with ThreadPoolExecutor(1) as pool:
+        with log.held():
+            pending = pool.submit(labelled, root, home, scorer)
+            until(lambda: len({note["pid"] for note in log.notes("asked")}) == 2, 90)
+            pids = {note["pid"] for note in log.notes("asked")}
+            mine = {process.pid for process in psutil.Process(cluster.node.pid).children(recursive=True)}
+            assert len(pids & mine) == 1, "one fragment was with each node"
+            cluster.kill_node()
+        done = pending.result(240)
+    assert done.failure is None and done.calls == ROWS
+    assert complete(root, scorer)
+    assert set(log.rows("scored").values()) == {1}
+    assert labelled(root, home, scorer, "again").calls == 0
