@@ -15,7 +15,7 @@ import pyarrow.fs as pafs
 from numpy.typing import NDArray
 
 from lance_assets_tests.bench.label_cases import FULL, QUICK, Case
-from lance_assets_tests.bench.label_data import SMALL, Images, build, linked
+from lance_assets_tests.bench.label_data import GUIDE, PLATFORM, SMALL, Images, build, linked
 from lance_assets_tests.bench.label_goals import Costs, goals
 from lance_assets_tests.bench.label_ray import Cluster, cluster
 from lance_assets_tests.bench.label_task import Task, Variant, filesystem
@@ -74,7 +74,7 @@ def _described(case: Case) -> str:
 def _place(case: Case, folder: Path, say: Say) -> Iterator[Place]:
     """The case's data, for as long as they are needed."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        build(case.images, Path(name) / "data")
+        build(case.images, Path(name) / "data", case.forms)
         say(f"{case.name}: {case.images.count:,} images of about {case.image_bytes // 1000} kB are made")
         if case.wire is None:
             yield Place(f"{name}/data")
@@ -108,7 +108,7 @@ def _task(case: Case, place: Place, warm: Path, work: Path, ray: Cluster | None)
     own = place.source
     if case.wire is None:
         own = f"{work}/data"
-        for name in ("platform", "guide.lance"):
+        for name in {PLATFORM, GUIDE} & case.forms:
             linked(Path(place.source) / name, Path(own) / name)
     column = f"bench_{work.name.lower().replace('-', '_')}"
     batches = case.images.batches()

@@ -40,6 +40,11 @@ class Case:
         """Rows that are read at a time."""
         return READ_BYTES // self.image_bytes
 
+    @property
+    def forms(self) -> set[str]:
+        """What the images must be stored as."""
+        return {variant.reads.partition("/")[0] for variant in self.variants}
+
 
 def cases(counts: Sequence[int], turns: int, slow: int, ray: bool = True) -> list[Case]:
     """So many images in each case, so many turns, `slow` of those that take long; without `ray` nothing on Ray."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from lance.fragment import write_fragments
+from lance.fragment import FragmentMetadata, write_fragments
 
 from lance_assets.compute.ingest import rows_per_fragment
 from lance_assets.settings import PRODUCTION_BATCH
@@ -30,6 +31,8 @@ PADDING = 997
 PARQUET = {"compression": "none", "use_dictionary": False}
 #: Rows of a Parquet row group.
 GROUP = 1000
+#: Names of what images are stored as.
+FORMS = PLATFORM, GUIDE, PARQUET_FILES = "platform", "guide.lance", "parquet"
 SOURCE = "bench"
 
 
@@ -50,35 +53,75 @@ def key(start: int, end: int) -> str:
     return f"{SOURCE}-00000000-{start}-{end}"
 
 
-def build(images: Images, folder: Path) -> None:
-    """Makes `platform` (a data root), `guide.lance` and `parquet` in an empty folder; memory is a fragment."""
-    root, parquet = DataRoot(folder / "platform"), folder / "parquet"
-    ensure_images(root)
-    parquet.mkdir()
-    naive = lance.write_dataset(_naive(IMAGES.empty_table()), folder / "guide.lance")
-    others = []
+def build(images: Images, folder: Path, forms: Collection[str] = FORMS) -> None:
+    """Makes `forms` in an empty folder; memory is a batch."""
+    writers = [_WRITERS[form](folder / form) for form in forms]
     for name, start in zip(images.batches(), range(0, images.count, images.batch), strict=True):
         end = min(start + images.batch, images.count)
-        size, fragments = rows_per_fragment(end - start), []
-        with pq.ParquetWriter(parquet / f"{name}.parquet", IMAGES.remove_metadata(), **PARQUET) as writer:
-            for first in range(start, end, size):
-                rows = _rows(images.kind, name, first, min(first + size, end))
-                fragments += write_fragment(root, iter([rows]))
-                table = pa.Table.from_batches([rows])
-                writer.write_table(table, row_group_size=GROUP)
-                others += write_fragments(_naive(table), naive, mode="append")
-        replace_batch(root, name, fragments, {})
-    lance.LanceDataset.commit(naive, lance.LanceOperation.Append(others), read_version=naive.version)
+        size = rows_per_fragment(end - start)
+        for first in range(start, end, size):
+            rows = _rows(images.kind, name, first, min(first + size, end))
+            for writer in writers:
+                writer.write(rows)
+        for writer in writers:
+            writer.finish_batch(name)
+
+
+class _Platform:
+    """A data root."""
+
+    def __init__(self, place: Path) -> None:
+        self.root, self.fragments = DataRoot(place), list[str]()
+        ensure_images(self.root)
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        self.fragments += write_fragment(self.root, iter([rows]))
+
+    def finish_batch(self, name: str) -> None:
+        replace_batch(self.root, name, self.fragments, {})
+        self.fragments = []
+
+
+class _Guide:
+    """A table without the encoding of images that the platform asks for, with the same fragments."""
+
+    def __init__(self, place: Path) -> None:
+        self.schema = pa.schema([field.remove_metadata() for field in IMAGES])
+        self.dataset = lance.write_dataset(self.schema.empty_table(), place)
+        self.fragments: list[FragmentMetadata] = []
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        written = write_fragments(pa.Table.from_batches([rows]).cast(self.schema), self.dataset, mode="append")
+        self.fragments += written if isinstance(written, list) else []
+
+    def finish_batch(self, name: str) -> None:
+        append = lance.LanceOperation.Append(self.fragments)
+        self.dataset = lance.LanceDataset.commit(self.dataset, append, read_version=self.dataset.version)
+        self.fragments = []
+
+
+class _Parquet:
+    """A file for each batch."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.rows = place, list[pa.RecordBatch]()
+        place.mkdir(parents=True)
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        self.rows.append(rows)
+
+    def finish_batch(self, name: str) -> None:
+        table = pa.Table.from_batches(self.rows).replace_schema_metadata()
+        pq.write_table(table, self.place / f"{name}.parquet", row_group_size=GROUP, **PARQUET)
+        self.rows = []
+
+
+_WRITERS = {PLATFORM: _Platform, GUIDE: _Guide, PARQUET_FILES: _Parquet}
 
 
 def linked(source: Path, target: Path) -> None:
     """A copy of a folder that shares its files: Lance never changes one."""
     shutil.copytree(source, target, copy_function=os.link)
-
-
-def _naive(table: pa.Table) -> pa.Table:
-    """Without the encoding of images that the platform asks for."""
-    return table.cast(pa.schema([field.remove_metadata() for field in IMAGES]))
 
 
 def _rows(kind: Kind, batch: str, first: int, end: int) -> pa.RecordBatch:

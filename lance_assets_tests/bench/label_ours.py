@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def warm(task: Task) -> None:
     _label(task, root, batches, on_ray)
 
 
-def _label(task: Task, root: str, batches: list[str] | tuple[str, ...], runner: Runner) -> None:
+def _label(task: Task, root: str, batches: Sequence[str], runner: Runner) -> None:
     for done in label(DataRoot(root), batches, {task.column: _scorer(task)}, "bench", print, runner=runner):
         if done.failure:
             raise RuntimeError(done.failure)

@@ -74,7 +74,7 @@ class Bare(Variant):
 class Rewrite(Variant):
     """Parquet cannot add a column in place: the files are written anew."""
 
-    name = "Parquet rewrite, pyarrow"
+    name, reads = "Parquet rewrite, pyarrow", "parquet"
 
     def act(self, task: Task) -> None:
         store, files = parquet_files(f"{task.source}/parquet")

@@ -43,7 +43,7 @@ def _rewrite(source: str, target: str, task: Task) -> None:
 class Guide(Variant):
     """lance_ray.add_columns, whose function asks a deployment of Ray Serve by its handle."""
 
-    name, on_ray = "guide: add_columns + Serve", True
+    name, reads, on_ray = "guide: add_columns + Serve", "guide.lance/data", True
 
     def start(self, task: Task) -> None:
         from ray import serve

@@ -54,7 +54,7 @@ class FullDecode(RowScorer):
 
 def lengths(images: pa.Array | pa.ChunkedArray) -> NDArray[np.float32]:
     """What NoOp gives."""
-    return pc.binary_length(images).to_numpy().astype(np.float32)
+    return pc.call_function("binary_length", [images]).to_numpy().astype(np.float32)
 
 
 def thumbnails(images: pa.Array) -> NDArray[np.float32]:

@@ -42,9 +42,10 @@ class Task:
 
 
 class Variant(ABC):
-    """One way to label. Only `act` is measured."""
+    """One way to label. Only `act` is measured. `reads` is the folder of the case whose files it reads."""
 
     name: str
+    reads = "platform/images.lance/data"
     on_ray = False
 
     def start(self, task: Task) -> None:

@@ -102,29 +102,35 @@ def test_ingest_on_ray_is_measured_without_the_start_of_the_cluster():
 def test_label_measures_everybody_and_its_report_follows_the_schema(ray_address):
     """On a cluster that is there; what starts more than that is for the real run."""
     said: list[str] = []
-    here = Case("no-op", Images(200, SMALL, batch=100), 15_000, NoOp.name, {Bare(): 1, OnRay(): 1})
-    remote = Case("no-op, object store", Images(40, SMALL), 15_000, NoOp.name, {Rewrite(): 1, InProcess(): 1}, Wire())
+    pair = {InProcess(): 1, Rewrite(): 1}
+    here = Case("no-op", Images(200, SMALL, batch=100), 15_000, NoOp.name, {**pair, OnRay(): 1})
+    remote = Case("no-op, object store", Images(40, SMALL), 15_000, NoOp.name, pair, Wire())
     report = label.run(True, said.append, [here, remote], Cluster(ray_address))
     jsonschema.validate(report.as_json(), schema())
-    assert [row["what"] for row in report.rows] == [
-        *("bare loop", "ours, on Ray", "Parquet rewrite, pyarrow", "ours, in process")
-    ]
-    for row in report.rows:
-        assert all(isinstance(row[name], int | float) for name in ("wall_s", "cpu_s", "start_s", "start_cpu_s"))
-        assert isinstance(row["peak_bytes"], int | float) and row["peak_bytes"] > 1e7
-    sizes = {row["what"]: (row["read_bytes"], row["written_bytes"]) for row in report.rows}
-    assert all(read > 40 * 10_000 for read, _ in sizes.values())
-    assert sizes["Parquet rewrite, pyarrow"][1] > 40 * 10_000 > sizes["ours, in process"][1] > 0
-    assert len(said) == 6
+    assert [goal.name for goal in report.goals] == ["no_op_wall_ours_in_process_over_parquet_rewrite_pyarrow"]
+    on_ray = report.rows[2]
+    assert [row["what"] for row in report.rows] == [*names(pair), on_ray["what"], *names(pair)]
+    for ours, rewrite, images in ((*report.rows[:2], 200), (*report.rows[3:], 40)):
+        for row in (ours, rewrite, on_ray):
+            assert all(figure(row, name) > 0 for name in ("wall_s", "start_s", "start_cpu_s", "peak_bytes"))
+        assert min(figure(row, "read_bytes") for row in (ours, rewrite)) > images * 10_000
+        assert figure(rewrite, "written_bytes") > images * 10_000 > figure(ours, "written_bytes") > 0
+    assert len(said) == 7
+
+
+def names(variants) -> list[str]:
+    return [variant.name for variant in variants]
+
+
+def figure(row, name: str) -> float:
+    return row[name]
 
 
 ONE = Turn(1, 1, 1, 1, 1, 1, 1)
 
 
 def test_a_variant_that_stores_other_scores_is_found_out(monkeypatch):
-    monkeypatch.setattr(
-        label, "turn", lambda variant, task, environment: (ONE, np.array([variant.name == "bare loop"]))
-    )
+    monkeypatch.setattr(label, "turn", lambda variant, *_: (ONE, np.array([variant.name == "bare loop"])))
     case = Case("no-op", Images(1, SMALL), 15_000, NoOp.name, {Bare(): 1, Rewrite(): 1})
     with pytest.raises(label.OtherScores, match="Parquet rewrite, pyarrow stored 1 other scores"):
         label.run(True, print, [case])

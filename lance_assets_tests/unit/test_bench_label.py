@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lance_assets.compute.fragment import score_locally
@@ -65,7 +65,7 @@ def test_everybody_stores_the_same_scores(task, scorer):
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_a_scorer_gives_what_the_function_of_its_name_gives(data, scorer):
     store, files = parquet_files(f"{data}/parquet")
-    rows = pa.parquet.read_table(files, filesystem=store).combine_chunks()
+    rows = pq.read_table(files, filesystem=store).combine_chunks()
     scored = score_locally({scorer: SCORERS[scorer]()}, rows)[scorer]
     assert scored.values.to_pylist() == FUNCTIONS[scorer](rows["image"].chunk(0)).tolist()
     assert not scored.states.any()
@@ -75,7 +75,7 @@ def test_a_rewrite_keeps_every_column_and_its_files_are_taken_away_again(task, d
     one = task("noop")
     Rewrite().act(one)
     store, files = parquet_files(one.target)
-    new, old = (pa.parquet.read_table(some, filesystem=store) for some in (files, parquet_files(f"{data}/parquet")[1]))
+    new, old = (pq.read_table(some, filesystem=store) for some in (files, parquet_files(f"{data}/parquet")[1]))
     assert new.drop_columns(["score"]).equals(old)
     Rewrite().stop(one)
     assert not Path(one.target).exists()
