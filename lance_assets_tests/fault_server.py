@@ -90,8 +90,8 @@ class FaultServer:
         return f"http://{self.host}/{kind}/{rest}"
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Waits for something that must happen."""
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits for something that must happen, also on a busy machine."""
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, "it did not happen"

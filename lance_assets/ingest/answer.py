@@ -5,14 +5,21 @@ from __future__ import annotations
 
 import socket
 from http.client import BadStatusLine, HTTPException, HTTPResponse, LineTooLong, RemoteDisconnected
-from io import BufferedReader
-from typing import cast
+from typing import Protocol, cast
+
+from lance_assets.ingest.stream import Stream
 
 CONTINUE = 100
-#: Most answers fit into one read of the socket.
-BUFFER = 65_536
 #: As http.client has them: bytes of a line, number of lines.
 LONGEST_LINE, MOST_LINES = 65_536, 100
+#: Bytes of a header that is read at once.
+USUAL = 8_192
+
+
+class Lines(Protocol):
+    """What a header is read from."""
+
+    def readline(self, most: int, /) -> bytes: ...
 
 
 class Headers:
@@ -39,13 +46,13 @@ class Response(HTTPResponse):
     headers: Headers
 
     def __init__(self, sock: socket.socket, method: str = "GET") -> None:
-        super().__init__(cast(socket.socket, _Buffered(sock)), method=method)
+        self._stream = Stream(sock)
+        super().__init__(cast(socket.socket, self._stream), method=method)  # it only asks for the file of it
 
     def begin(self) -> None:
         """Reads the header. Raises HTTPException, OSError."""
         while True:
-            version, status, reason = read_status(self.fp)
-            self.headers = read_headers(self.fp)
+            version, status, reason, self.headers = read_head(self._stream)
             if status != CONTINUE:
                 break
         self.code = self.status = status
@@ -58,12 +65,44 @@ class Response(HTTPResponse):
         # without a length only the end of the connection ends the body
         self.will_close = closes(version, self.headers) or not (self.chunked or self.length is not None)
 
+    def arrived(self) -> bool:
+        """Whether all of the body is there, so that reading it waits for nobody."""
+        return self.length is not None and self._stream.buffered >= self.length
 
-def read_status(stream: BufferedReader) -> tuple[int, int, str]:
+
+def read_head(stream: Stream) -> tuple[int, int, str, Headers]:
+    """(10 or 11 for HTTP/1.0 or a later 1.x, status, reason, header fields). Raises HTTPException, OSError."""
+    head = stream.head(USUAL)
+    if head is not None:
+        first, *lines = head.split("\r\n")
+        if (headers := _plain(lines)) is not None and "\n" not in first:
+            return (*_status(first), headers)
+        stream.unread(f"{head}\r\n\r\n".encode("latin-1"))
+    return (*read_status(stream), read_headers(stream))
+
+
+def _plain(lines: list[str]) -> Headers | None:
+    """Fields of which each is a line of its own and well-formed; None for all others, which `read_headers` judges."""
+    if len(lines) > MOST_LINES:
+        return None
+    headers = Headers()
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip() or "\n" in line:
+            return None
+        headers.add(name, value.strip())
+    return headers
+
+
+def read_status(stream: Lines) -> tuple[int, int, str]:
     """(10 or 11 for HTTP/1.0 or a later 1.x, status, reason). Raises HTTPException, OSError."""
     line = stream.readline(LONGEST_LINE + 1).decode("latin-1")
     if not line:
         raise RemoteDisconnected("the connection ended without an answer")
+    return _status(line)
+
+
+def _status(line: str) -> tuple[int, int, str]:
     version, status, reason = (*line.split(None, 2), "", "")[:3]
     if not version.startswith("HTTP/1.") or not (status.isascii() and status.isdigit() and len(status) == 3):
         raise BadStatusLine(line[:40])
@@ -76,7 +115,7 @@ def closes(version: int, headers: Headers) -> bool:
     return "close" in said if version == 11 else "keep-alive" not in said
 
 
-def read_headers(stream: BufferedReader) -> Headers:
+def read_headers(stream: Lines) -> Headers:
     """Fields up to the empty line. A folded line goes on with the one before. Raises HTTPException for what is no
     header, LineTooLong, OSError."""
     headers = Headers()
@@ -101,13 +140,3 @@ def read_headers(stream: BufferedReader) -> Headers:
 
 def _length(value: str) -> int | None:
     return int(value) if value.isascii() and value.isdigit() else None
-
-
-class _Buffered:
-    """A socket whose file reads in large pieces."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    def makefile(self, mode: str) -> BufferedReader:
-        return cast(BufferedReader, self._sock.makefile("rb", buffering=BUFFER))

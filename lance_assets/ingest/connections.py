@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 import ssl
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from http.client import InvalidURL
-
-from urllib3.util.wait import wait_for_read
 
 from lance_assets import __version__
 from lance_assets.ingest.addresses import AddressGuard
@@ -27,9 +27,15 @@ HEADERS = {
     "Accept": "image/*",
     "Accept-Encoding": "identity",
 }
+CRLF = "\r\n"
 _BREAKS = re.compile(r"[\x00-\x20\x7f]")
 #: Origins whose idle connections are kept.
 ORIGINS = 128
+#: Waiting for so long costs less than it costs to let another thread go on meanwhile.
+PATIENCE_S = 0.001
+
+#: A context in which a thread waits for others.
+Aside = Callable[[], AbstractContextManager[None]]
 
 
 def open_socket(guard: AddressGuard, host: str, port: int, timeout_s: float) -> socket.socket:
@@ -51,11 +57,20 @@ def open_socket(guard: AddressGuard, host: str, port: int, timeout_s: float) -> 
 
 
 def request(target: str, host: str, headers: Mapping[str, str]) -> bytes:
-    """A GET as it goes over the wire. Raises InvalidURL for what would end a line early, UnicodeError."""
-    lines = [f"GET {target} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
-    if _BREAKS.search(target + host) or any("\r" in line or "\n" in line for line in lines):
+    """A GET as it goes over the wire; `headers` come on top of HEADERS. Raises InvalidURL for what would end a line
+    early, UnicodeError."""
+    fields = {**HEADERS, **headers} if headers else HEADERS
+    lines = [f"{name}: {value}" for name, value in fields.items()]
+    if _BREAKS.search(target) or _BREAKS.search(host) or any("\r" in line or "\n" in line for line in lines):
         raise InvalidURL("a space or a line break in the request")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+    return f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{CRLF.join(lines)}\r\n\r\n".encode("ascii")
+
+
+def readable(sock: socket.socket, timeout_s: float) -> bool:
+    """Whether something comes, or the end, within so many seconds."""
+    watch = select.poll()
+    watch.register(sock, select.POLLIN)
+    return bool(watch.poll(timeout_s * 1000))
 
 
 def host_header(place: Place) -> str:
@@ -71,17 +86,30 @@ class Connections:
         self.limits, self.guard, self.watchdog = limits, guard, watchdog
         self._idle: OrderedDict[str, list[socket.socket]] = OrderedDict()
         self._lock = threading.Lock()
+        self._prompt = True
+        """Whether hosts answer about as soon as they are asked, by the last one."""
         self._tls: ssl.SSLContext | None = None
 
-    def ask(self, place: Place, headers: Mapping[str, str]) -> tuple[socket.socket, Response]:
-        """The answer to a GET, its body unread, and its connection. Raises FetchError (see open_socket), OSError,
-        HTTPException."""
-        connection = self._reused(place.origin) or self._dialled(place)
+    def ask(
+        self, place: Place, headers: Mapping[str, str], aside: Aside = nullcontext
+    ) -> tuple[socket.socket, Response]:
+        """The answer to a GET, its body unread, and its connection. This thread is inside `aside()` while it waits for
+        the host for longer than PATIENCE_S. Raises FetchError (see open_socket), OSError, HTTPException."""
+        connection = self._reused(place.origin)
+        if connection is None:
+            with aside():
+                connection = self._dialled(place)
         try:
             self.watchdog.watch(connection)
-            connection.sendall(request(self._target(place), host_header(place), {**HEADERS, **headers}))
+            connection.sendall(request(self._target(place), host_header(place), headers))
             response = Response(connection)
-            response.begin()
+            if readable(connection, PATIENCE_S if self._prompt else 0.0):
+                response.begin()
+            else:
+                begun = time.monotonic()
+                with aside():
+                    response.begin()
+                self._prompt = time.monotonic() - begun < PATIENCE_S
             return connection, response
         except BaseException:
             connection.close()
@@ -121,7 +149,7 @@ class Connections:
                     return None
                 connection = idle.pop()
             # What can be read now is no answer to a question of ours: an end of stream, most of the time.
-            if not wait_for_read(connection, timeout=0):
+            if not readable(connection, 0.0):
                 return connection
             connection.close()
 

@@ -12,13 +12,16 @@ from lance_assets.ingest.backlog import Backlog
 from lance_assets.ingest.hops import Hops
 from lance_assets.ingest.outcome import Fetched, FetchError, Outcome
 from lance_assets.ingest.robots import Verdict, failed
-from lance_assets.ingest.schedule import LONGEST_WAIT_S, Schedule, Task
+from lance_assets.ingest.schedule import LONGEST_WAIT_S, Schedule
+from lance_assets.ingest.task import Task
 from lance_assets.ingest.urls import Place, place_of
 
 log = logging.getLogger(__name__)
 
 #: How often a robots.txt that another process asks for is looked for, and how long threads get to end.
 LOOK_AGAIN_S, END_S = 0.05, 10.0
+#: Seconds between two looks of the reader for what came: to wake it for each image costs two changes of thread.
+READ_S = 0.02
 #: Failures that pass, but not while we wait.
 LATER = ("robots_unavailable", "host_too_slow")
 
@@ -35,25 +38,25 @@ class Download:
         self._schedule = Schedule(hops.gate, self._limits.per_host, backlog)
         self._outcomes: dict[int, Outcome] = {}
         self._arrived = threading.Condition(threading.Lock())
-        self._awaited = 0
+        self._given = self._finished = 0
         self._broken: BaseException | None = None
         self._parked: dict[str, list[Task]] = {}
         self._parking = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
 
     def outcomes(self, threads: int) -> Generator[Outcome, None, None]:
         """In input order. Threads start with the first one and end with the last, or when the reader leaves."""
         waiting: Iterator[Task] = iter(self._tasks)
+        self._given = min(self._window, len(self._tasks))
         self._schedule.put(*islice(waiting, self._window))
         try:
-            for number in range(threads):
-                thread = threading.Thread(target=self._work, name=f"fetch-{number}", daemon=True)
-                thread.start()
-                self._threads.append(thread)
+            self._start(threads)
             for number in range(len(self._tasks)):
                 outcome = self._await(number)
                 self._schedule.taken(len(outcome.data) if isinstance(outcome, Fetched) else 0)
                 if (following := next(waiting, None)) is not None:
+                    self._given += 1
                     self._schedule.put(following)
                 yield outcome
         finally:
@@ -61,7 +64,8 @@ class Download:
 
     def stop(self) -> None:
         """Ends the threads, in the middle of a request if need be, and waits for them."""
-        self._break(RuntimeError("this fetcher is closed"))
+        with self._starting:
+            self._break(RuntimeError("this fetcher is closed"))
         self._schedule.close()
         give_up = time.monotonic() + END_S
         while (alive := [thread for thread in self._threads if thread.is_alive()]) and time.monotonic() < give_up:
@@ -70,10 +74,19 @@ class Download:
         if alive:
             log.warning("%d downloads are stuck in a name look-up or a connection; they end by themselves", len(alive))
 
+    def _start(self, threads: int) -> None:
+        with self._starting:
+            if self._broken is not None:
+                return  # stopped meanwhile, and nobody would wait for these threads
+            for number in range(threads):
+                thread = threading.Thread(target=self._work, name=f"fetch-{number}", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
     def _await(self, number: int) -> Outcome:
         with self._arrived:
-            self._awaited = number
-            self._arrived.wait_for(lambda: self._broken is not None or number in self._outcomes)
+            while self._broken is None and number not in self._outcomes:
+                self._arrived.wait(READ_S)
             if self._broken is not None:
                 raise self._broken
             return self._outcomes.pop(number)
@@ -85,6 +98,7 @@ class Download:
 
     def _work(self) -> None:
         try:
+            self._schedule.begin()
             while (task := self._schedule.take()) is not None:
                 self._carry_on(task)
         except BaseException as error:
@@ -108,8 +122,9 @@ class Download:
         self._schedule.landed(len(outcome.data) if isinstance(outcome, Fetched) else 0)
         with self._arrived:
             self._outcomes[task.number] = outcome
-            if task.number == self._awaited:
-                self._arrived.notify()
+            self._finished += 1
+            if self._finished >= self._given:
+                self._arrived.notify()  # nothing else is under way; else the reader looks by itself
 
     def _advance(self, task: Task) -> Outcome | None:
         """One step of a task: its outcome, or None when it goes on elsewhere, where another thread may already have
@@ -124,12 +139,12 @@ class Download:
                 self._send(task, task.place)
             return None
         if task.robots_of is not None:
-            found = self._hops.rules(task, self._schedule.done)
+            found = self._hops.rules(task, self._schedule)
             if isinstance(found, Verdict):
                 self._settle(task.robots_of, found)
                 return None
         else:
-            found = self._hops.image(task, self._schedule.done)
+            found = self._hops.image(task, self._schedule)
             if not isinstance(found, Place):
                 return found
         task.place = found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from http.client import HTTPException, IncompleteRead, InvalidURL
 from typing import NamedTuple
 
 from lance_assets.ingest.answer import Headers, Response
 from lance_assets.ingest.body import drained, retry_after
-from lance_assets.ingest.connections import Connections
+from lance_assets.ingest.connections import Aside, Connections
 from lance_assets.ingest.outcome import TRANSIENT, FetchError, now
 from lance_assets.ingest.urls import Place
 from lance_assets.ingest.watchdog import Watchdog
@@ -38,23 +39,28 @@ class Exchange:
         """`hold(server, seconds)` is told what Retry-After asks for, before anything else happens."""
         self._connections, self._watchdog, self._hold = connections, watchdog, hold
 
-    def get(self, place: Place, headers: Mapping[str, str], budget_s: float, reader: Reader) -> Answer:
-        """The answer. Raises FetchError: what `reader` raises, dns, blocked_address, timeout, connection, incomplete,
-        bad_url, http_<status> for all but 200, redirects and 304."""
+    def get(
+        self, place: Place, headers: Mapping[str, str], budget_s: float, reader: Reader, aside: Aside = nullcontext
+    ) -> Answer:
+        """The answer; the thread is in `aside()` while it waits for the host. Raises FetchError: what `reader` raises,
+        dns, blocked_address, timeout, connection, incomplete, bad_url, http_<status> for all but 200, redirects and
+        304."""
         status: int | None = None
         self._watchdog.begin(budget_s)
         try:
-            connection, response = self._connections.ask(place, headers)
+            connection, response = self._connections.ask(place, headers, aside)
             status, at = response.status, now()
             reusable = False
             try:
                 data, problem = b"", None
                 if status == 200:
-                    data = reader(response, self._watchdog.expired)
+                    with nullcontext() if response.arrived() else aside():
+                        data = reader(response, self._watchdog.expired)
                     reusable = True
                 else:
                     problem = self._problem(place, response)
-                    reusable = drained(response)
+                    with nullcontext() if response.arrived() else aside():
+                        reusable = drained(response)
             finally:
                 took_s = self._watchdog.release()
                 self._connections.give_back(place, connection, response, reusable)

@@ -21,7 +21,7 @@ from lance_assets.ingest.limits import Limits
 from lance_assets.ingest.outcome import Fetched, FetchError, Outcome, Unmodified
 from lance_assets.ingest.proxies import ProxiedConnections
 from lance_assets.ingest.robots import Robots
-from lance_assets.ingest.schedule import Task
+from lance_assets.ingest.task import Task
 from lance_assets.ingest.watchdog import Watchdog
 
 log = logging.getLogger(__name__)

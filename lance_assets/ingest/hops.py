@@ -16,13 +16,12 @@ from lance_assets.ingest.optout import opt_out
 from lance_assets.ingest.outcome import Fetched, FetchError, Unmodified
 from lance_assets.ingest.picture import fetched
 from lance_assets.ingest.robots import KEPT_S, MOST_BYTES, Robots, Verdict, rules_for_us
-from lance_assets.ingest.schedule import Task
+from lance_assets.ingest.schedule import Schedule
+from lance_assets.ingest.task import Task
 from lance_assets.ingest.urls import Place, next_hop
 from lance_assets.ingest.watchdog import Watchdog
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
-
-Done = Callable[[Task], None]
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,11 @@ class Hops:
     watchdog: Watchdog
     _dice: random.Random = field(default_factory=random.Random)
 
-    def image(self, task: Task, done: Done) -> Fetched | Unmodified | Place:
-        """`done(task)` is called as soon as the host may serve somebody else. Raises FetchError."""
+    def image(self, task: Task, schedule: Schedule) -> Fetched | Unmodified | Place:
+        """The schedule is told as soon as the host may serve somebody else. Raises FetchError."""
         place = _placed(task)
-        answer = self._ask(task, place, task.headers, self._image_body)
-        done(task)
+        answer = self._ask(task, place, task.headers, self._image_body, schedule)
+        schedule.done(task)
         if answer.status in REDIRECTS:
             return self._redirect(task, place, answer)
         etag, modified = validator(answer.headers.get("ETag")), validator(answer.headers.get("Last-Modified"))
@@ -64,13 +63,13 @@ class Hops:
             error.status = answer.status
             raise
 
-    def rules(self, task: Task, done: Done) -> Verdict | Place:
+    def rules(self, task: Task, schedule: Schedule) -> Verdict | Place:
         """The rules of a robots.txt; 4xx = there are none (but 429, which is a request to come back later), as RFC
         9309 says. Raises FetchError, also for 5xx."""
         place = _placed(task)
         body = b""
         try:
-            answer = self._ask(task, place, {"Accept": "text/plain, */*;q=0.5"}, _rules_body)
+            answer = self._ask(task, place, {"Accept": "text/plain, */*;q=0.5"}, _rules_body, schedule)
             if answer.status in REDIRECTS and task.hops < self.limits.max_redirects:
                 return self._redirect(task, place, answer)
             body = answer.body
@@ -79,15 +78,16 @@ class Hops:
             if error.reason != f"http_{status}" or status == 429 or status >= 500:
                 raise
         finally:
-            done(task)
+            schedule.done(task)
         return Verdict(time.time() + KEPT_S, rules_for_us(body))
 
     def pause(self, attempt: int) -> float:
         """Seconds until the next attempt: doubling from 0.25 s to 8 s, with jitter."""
         return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1)) * self._dice.uniform(0.5, 1.0)
 
-    def _ask(self, task: Task, place: Place, headers: dict[str, str], reader: Reader) -> Answer:
-        answer = self.exchange.get(place, headers, max(0.001, self.limits.total_s - task.spent_s), reader)
+    def _ask(self, task: Task, place: Place, headers: dict[str, str], reader: Reader, schedule: Schedule) -> Answer:
+        budget_s = max(0.001, self.limits.total_s - task.spent_s)
+        answer = self.exchange.get(place, headers, budget_s, reader, schedule.aside)
         task.spent_s += answer.took_s
         return answer
 

@@ -26,6 +26,7 @@ SUFFIX = ".landed"
 #: A record: magic, bytes of the URL, of the facts, of the image (none of a failure); then these three.
 _HEAD, MAGIC = struct.Struct("<4sIIQ"), b"LA1\n"
 _IMAGE = tuple(field.name for field in fields(Fetched) if field.name != "data")
+_FACTS = json.JSONEncoder(default=datetime.isoformat, check_circular=False)
 _FAILURE = ("reason", "detail", "attempts", "status", "fetched_at")
 
 
@@ -62,7 +63,7 @@ class Landing:
             data, names = b"", _FAILURE
         else:
             return
-        facts = json.dumps({name: getattr(outcome, name) for name in names}, default=datetime.isoformat).encode()
+        facts = _FACTS.encode({name: getattr(outcome, name) for name in names}).encode()
         key = url.encode()
         head = _HEAD.pack(MAGIC, len(key), len(facts), len(data))
         with self._lock:

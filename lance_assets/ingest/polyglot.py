@@ -19,7 +19,7 @@ def foreign_content(data: bytes) -> str | None:
     An image is stored as it came and may be served one day: what passes here as a picture would then be run as a
     script, or opened as an archive.
     """
-    if data.rfind(b"PK\x05\x06", max(0, len(data) - ARCHIVE_END)) >= 0 and zipfile.is_zipfile(BytesIO(data)):
+    if data.find(b"PK\x05\x06", max(0, len(data) - ARCHIVE_END)) >= 0 and zipfile.is_zipfile(BytesIO(data)):
         return "a ZIP archive"
     # The width of a GIF, or the length of a JPEG's first segment, that opens a comment of a script.
     if data[6:8] in _COMMENTS if data[:4] == b"GIF8" else data[:2] == b"\xff\xd8" and data[4:6] in _COMMENTS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from contextlib import nullcontext
 from http.client import HTTPException
 from typing import NamedTuple
 from urllib.request import getproxies, proxy_bypass
@@ -13,7 +14,7 @@ from urllib3.util import make_headers, parse_url
 from lance_assets.errors import BadInput
 from lance_assets.ingest.addresses import AddressGuard
 from lance_assets.ingest.answer import Response
-from lance_assets.ingest.connections import Connections
+from lance_assets.ingest.connections import Aside, Connections
 from lance_assets.ingest.limits import Limits
 from lance_assets.ingest.outcome import FetchError
 from lance_assets.ingest.urls import Place
@@ -34,13 +35,15 @@ class ProxiedConnections(Connections):
         super().__init__(limits, guard, watchdog)
         self._proxies = {scheme: _proxy(url) for scheme, url in getproxies().items() if scheme in ("http", "https")}
 
-    def ask(self, place: Place, headers: Mapping[str, str]) -> tuple[socket.socket, Response]:
+    def ask(
+        self, place: Place, headers: Mapping[str, str], aside: Aside = nullcontext
+    ) -> tuple[socket.socket, Response]:
         """Raises FetchError blocked_address as well."""
         proxy = self._for(place)
         if proxy is None:
-            return super().ask(place, headers)
+            return super().ask(place, headers, aside)
         self.guard.refuse_literal(place.host, place.port)
-        return super().ask(place, {**headers, **proxy.headers} if place.scheme == "http" else headers)
+        return super().ask(place, {**headers, **proxy.headers} if place.scheme == "http" else headers, aside)
 
     def _for(self, place: Place) -> Proxy | None:
         proxy = self._proxies.get(place.scheme)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+
+log = logging.getLogger(__name__)
+
+#: Seconds that `stop` waits at most.
+END_S = 10.0
 
 
 class Watchdog:
@@ -24,10 +31,12 @@ class Watchdog:
         self._watched: dict[int, tuple[socket.socket, float]] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Starts watching."""
-        threading.Thread(target=self._run, name="fetch-watchdog", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="fetch-watchdog", daemon=True)
+        self._thread.start()
 
     def begin(self, budget_s: float) -> None:
         """This thread's request may take so long. Its clock starts when the answer is awaited."""
@@ -62,8 +71,15 @@ class Watchdog:
                     _cut(watched[0])
 
     def stop(self) -> None:
-        """Ends the watching thread."""
+        """Ends the watching thread and waits for it. Not where that would be for ever: called by this very thread, or
+        when the interpreter ends, which freezes it."""
         self._stopped.set()
+        thread = self._thread
+        if thread is None or thread is threading.current_thread() or sys.is_finalizing():
+            return
+        thread.join(END_S)
+        if thread.is_alive():
+            log.warning("the watchdog of the downloads did not end within %g s", END_S)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._tick_s):

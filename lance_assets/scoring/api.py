@@ -17,10 +17,22 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from lance_assets.scoring.item import Item
-from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
+from lance_assets.scoring.outcome import ScoreFailure, State, Unusable, failure_of
 from lance_assets.scoring.rows import Rows
 
-__all__ = ["FIELDS", "PREFIX", "Item", "RowScorer", "Rows", "ScoreFailure", "Scorer", "ScorerConfig", "Served", "State"]
+__all__ = [
+    "FIELDS",
+    "PREFIX",
+    "Item",
+    "RowScorer",
+    "Rows",
+    "ScoreFailure",
+    "Scorer",
+    "ScorerConfig",
+    "Served",
+    "State",
+    "Unusable",
+]
 
 FIELDS = ("image", "messages", "caption_missing", "width", "height", "format", "image_url", "image_sha256")
 """The table columns that a scorer may read; besides, the columns of other scorers (score_<name>)."""
@@ -79,6 +91,11 @@ class Scorer(ABC):
     """Not None: a model that is loaded once and shared (Ray Serve), not run inside the fused pass."""
     across: ClassVar[bool] = False
     """True: what a row gets depends on the other rows of the table, so it takes a pass of its own."""
+    hints: tuple[str, ...] = ()
+    """Those of `fields` that only say which rows to take first: a row may lack them, and no cell is stale by them."""
+    remote: ClassVar[bool] = False
+    """True: a service elsewhere does the work, as fast as its limits allow. Calls may overlap and take hours; they get
+    all rows at a time, so it frees the pictures of a row itself."""
     Config: ClassVar[type[ScorerConfig]] = ScorerConfig
 
     def __init__(self, config: ScorerConfig | None = None) -> None:
@@ -114,7 +131,7 @@ class Scorer(ABC):
     @abstractmethod
     def score(self, items: Sequence[Item]) -> Outcomes:
         """One value or failure per row, in order. In a pass over the table `items` are Rows. When it raises, the batch
-        is halved until the rows that it cannot stand are alone."""
+        is halved until the rows that it cannot stand are alone. It raises Unusable where no row is to blame."""
 
 
 class RowScorer(Scorer):

@@ -41,7 +41,8 @@ def decode(data: bytes | None, factor: int = 1, opened: Image.Image | None = Non
             if factor == 1:
                 return image.convert("RGB")
             wanted = -(-image.width // factor), -(-image.height // factor)
-            image.draft(None, wanted)
+            # Rounded up, Pillow would take the next smaller scale for it, and that would be divided once more.
+            image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
             rgb = image.convert("RGB")
             return rgb if rgb.size == wanted else rgb.reduce(factor)
         except MemoryError:

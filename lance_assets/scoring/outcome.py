@@ -25,6 +25,11 @@ class ScoreFailure(Exception):
         return ScoreFailure, (self.state, str(self))
 
 
+class Unusable(Exception):
+    """A served scorer as a whole cannot work as it is set up (a refused key, an unknown model): no row is to blame, so
+    none gets a state. The message says what to change."""
+
+
 def failure_of(error: Exception) -> ScoreFailure:
     """Out of memory, time or connection can pass; any other exception is a fact about this row and this version."""
     if isinstance(error, ScoreFailure):

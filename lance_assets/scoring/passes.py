@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lance_assets.scoring.api import PREFIX, Outcomes, RowScorer, Scorer
 from lance_assets.scoring.item import Item
-from lance_assets.scoring.outcome import ScoreFailure, State, failure_of
+from lance_assets.scoring.outcome import ScoreFailure, State, Unusable, failure_of
 from lance_assets.scoring.rows import Rows
 
 #: Pixels of pictures that may be decoded at a time: 3 bytes each as RGB, 4 more as luma.
@@ -32,15 +32,16 @@ class Scored:
 
 
 def score_items(scorers: Mapping[str, Scorer], items: Sequence[Item]) -> dict[str, Scored]:
-    """Every scorer over the same rows. Never raises for a row or a scorer.
+    """Every scorer over the same rows. Raises for no row, and for a scorer only what says that it is Unusable.
 
     Rows of a table are taken so many at a time that their pictures fit into PIXELS, whatever the size of the batch.
     Where all scorers look at one row at a time, each picture is freed before the next is decoded into its memory:
     memory that is new to the processor costs half as much as decoding.
     """
     parts: dict[str, list[Scored]] = {name: [] for name in scorers}
+    whole = all(scorer.remote for scorer in scorers.values())
     row_wise = all(_row_wise(scorer) for scorer in scorers.values())
-    for some in _portions(items):
+    for some in [items] if whole else _portions(items):
         outcomes = _row_after_row(scorers, some) if row_wise else {}
         for name, scorer in scorers.items():
             parts[name].append(_column(scorer, some, outcomes.get(name)))
@@ -118,7 +119,7 @@ def _column(scorer: Scorer, items: Sequence[Item], outcomes: Outcomes | None = N
 def _lacking(scorer: Scorer, items: Sequence[Item]) -> Outcomes | None:
     """Outcomes where a row has no value yet in another score column that the scorer reads; it is not asked for that
     row. None where no row lacks one."""
-    read = [name for name in scorer.fields if name.startswith(PREFIX)]
+    read = [name for name in scorer.fields if name.startswith(PREFIX) and name not in scorer.hints]
     if not read:
         return None
     missing = {at: name for at, item in enumerate(items) for name in read if item.others.get(name) is None}
@@ -145,6 +146,8 @@ def _outcomes(scorer: Scorer, items: Sequence[Item]) -> Outcomes:
         if len(outcomes) != len(items):
             raise ValueError(f"the scorer {scorer.name} gave {len(outcomes)} values for {len(items)} rows")
         return outcomes
+    except Unusable:
+        raise
     except (TimeoutError, ConnectionError) as error:
         return [failure_of(error)] * len(items)
     except Exception as error:

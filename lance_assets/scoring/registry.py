@@ -17,7 +17,7 @@ from lance_assets.scoring.plugins import advertised, scorer_advertised, scorer_n
 
 DEFAULT = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
 """The built-in scorers that a platform has unless its settings say otherwise, in their order."""
-BUILT_IN = (*DEFAULT,)
+BUILT_IN = (*DEFAULT, "judge")
 """All of them; each lives in the module of its name."""
 
 __all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "known", "reads", "register", "scorers"]
@@ -88,8 +88,10 @@ def _join(name: str, made: Mapping[str, Scorer], path: Sequence[str]) -> str:
     for read in reads(scorer):
         if read not in made:
             raise BadInput(f"the scorer {name} reads {PREFIX}{read}, and no scorer {read} is configured")
-        scorer.upstream[read] = _join(read, made, [*path, name])
-        scorer.upstream_inputs |= {*made[read].inputs}
+        makes = _join(read, made, [*path, name])
+        if f"{PREFIX}{read}" not in scorer.hints:
+            scorer.upstream[read] = makes
+            scorer.upstream_inputs |= {*made[read].inputs}
     return f"{scorer.version} {scorer.config_hash()}"
 
 

@@ -56,7 +56,7 @@ def kill_when(
     log: Path,
     condition: Callable[[], bool],
     number: int = signal.SIGKILL,
-    seconds: float = 60,
+    seconds: float = SECONDS,
 ) -> int:
     """Sends the signal as soon as the condition holds and gives the exit code. Fails when the process ends before, or
     when condition or end take too long."""

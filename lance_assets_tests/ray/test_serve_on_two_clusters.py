@@ -7,11 +7,11 @@ TWICE = """
 import tempfile
 from pathlib import Path
 import dagster as dg
-import ray
 from lance_assets.compute.cluster import RayCluster
 from lance_assets.compute.serve import served
 from lance_assets.scoring.registry import scorers
 import pyarrow as pa
+import ray
 
 said = [{"role": "user", "content": "<image>"}, {"role": "assistant", "content": "a cow by a lake"}]
 rows = pa.table({"id": ["a"], "messages": [said], "caption_missing": [False]})

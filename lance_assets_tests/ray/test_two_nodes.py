@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-import ray
 
 from lance_assets.compute.head import start_head, stop_head
 from lance_assets_tests.fault_server import until
@@ -14,7 +13,16 @@ from lance_assets_tests.ray.observed import Log, Observed, Watched
 from lance_assets_tests.ray.test_kills_on_ray import FRAGMENTS, ROWS, complete, labelled
 from lance_assets_tests.tables import add_batch
 
-NODE = [*(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")]
+#: `ray start --address` refuses a second node as long as 127.0.0.1 is to stay 127.0.0.1; Ray's own tests add theirs so.
+NODE = """
+import signal, sys
+import lance_assets.compute
+from ray._private.node import Node
+from ray._private.parameter import RayParams
+here = RayParams(gcs_address=sys.argv[1], node_ip_address="127.0.0.1", num_cpus=1, object_store_memory=100_000_000)
+Node(here, head=False, shutdown_at_exit=False, spawn_reaper=False)
+signal.pause()
+"""
 
 
 class Cluster:
@@ -24,12 +32,11 @@ class Cluster:
         self.record = folder / "head.json"
         self.address = start_head(self.record, 1, folder / "head.log").address
         with (folder / "node.log").open("wb") as log:
-            flags = ("--address", self.address, "--node-ip-address", "127.0.0.1", "--num-cpus", "1")
-            self.node = subprocess.Popen(
-                [*NODE, *flags, "--object-store-memory", str(100 * 1024**2)], stdout=log, stderr=log
-            )
+            self.node = subprocess.Popen([sys.executable, "-c", NODE, self.address], stdout=log, stderr=log)
 
     def raylets(self):
+        import ray
+
         return sum(node["Alive"] for node in ray.nodes())
 
     def kill_node(self):
@@ -46,11 +53,13 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
+    import ray  # after the settings that importing lance_assets.compute makes
+
     ray.shutdown()  # of the session's head, which other tests join again
     cluster = Cluster(tmp_path)
     try:
         ray.init(cluster.address, namespace="lance_assets", log_to_driver=False)
-        until(lambda: cluster.raylets() == 2, 60)
+        until(lambda: cluster.raylets() == 2, 120)
         yield cluster
     finally:
         ray.shutdown()

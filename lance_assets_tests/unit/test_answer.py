@@ -13,8 +13,8 @@ from lance_assets.ingest.answer import Response, read_headers
 
 def answered(said: bytes) -> Response:
     """The answer that a server gives by these bytes before it ends the connection."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
+    ours, theirs = socket.socketpair()  # ours lives as long as the answer
+    with theirs:
         theirs.sendall(said)
         theirs.shutdown(socket.SHUT_WR)
         response = Response(ours)

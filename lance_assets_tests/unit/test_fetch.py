@@ -91,9 +91,7 @@ KEPT = [("gifframes", frames("GIF"), "GIF"), ("tiffpages", frames("TIFF"), "TIFF
 
 def short_limits(server: FaultServer, **changes: Any) -> Limits:
     values: dict[str, Any] = {
-        "read_s": 1.0,
-        "total_s": 2.0,
-        "attempts": ATTEMPTS,
+        **{"read_s": 3.0, "total_s": 4.0, "attempts": ATTEMPTS, "max_bytes": 4_000_000},
         "allow_hosts": frozenset({server.host, server.log.neighbour} - {""}),
     }
     return Limits(**{**values, **changes})
@@ -196,7 +194,7 @@ def test_retry_after_is_waited_for(server: FaultServer) -> None:
         for kind, least in (("429", 1.0), ("429date", 0.5)):
             started = time.monotonic()
             assert fetcher.fetch(server.url(kind, "waited-for")).attempts == 2
-            assert least <= time.monotonic() - started < 5
+            assert least <= time.monotonic() - started < 30
 
 
 def test_outcomes_come_in_input_order_with_missing_urls_in_place(server: FaultServer) -> None:

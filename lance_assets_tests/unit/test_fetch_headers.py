@@ -21,7 +21,7 @@ def server() -> Iterator[FaultServer]:
 
 
 def limits_for(server: FaultServer, **changes: Any) -> Limits:
-    values = {"read_s": 1.0, "total_s": 2.0, "attempts": 2, "allow_hosts": frozenset({server.host})}
+    values = {"read_s": 20.0, "total_s": 30.0, "attempts": 2, "allow_hosts": frozenset({server.host})}
     return Limits(**{**values, **changes})
 
 

@@ -64,7 +64,7 @@ def server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fault
 
 
 def limits() -> Limits:
-    return Limits(attempts=1, read_s=2, total_s=2, allow_hosts=frozenset({NAME, "other.example.org"}))
+    return Limits(attempts=1, read_s=3, total_s=3, allow_hosts=frozenset({NAME, "other.example.org"}))
 
 
 def test_the_certificate_is_checked_against_the_name_of_the_url(server: FaultServer) -> None:

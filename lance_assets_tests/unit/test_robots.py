@@ -18,7 +18,7 @@ from lance_assets.ingest.fetch import Fetcher
 from lance_assets.ingest.limits import Limits
 from lance_assets.ingest.outcome import Fetched, FetchError, Outcome
 from lance_assets.ingest.robots import MOST_BYTES, Verdict, rules_for_us
-from lance_assets_tests.fault_server import FaultServer
+from lance_assets_tests.fault_server import FaultServer, until
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def server() -> Iterator[FaultServer]:
 
 
 def limits_for(server: FaultServer, **changes: Any) -> Limits:
-    values = {"read_s": 1.0, "total_s": 2.0, "attempts": 2, "allow_hosts": frozenset({server.host})}
+    values = {"read_s": 20.0, "total_s": 30.0, "attempts": 2, "allow_hosts": frozenset({server.host})}
     return Limits(**{**values, **changes})
 
 
@@ -82,11 +82,10 @@ def test_the_rules_of_a_day_are_shared_by_later_fetchers(server: FaultServer, tm
 
 def test_rules_are_asked_for_again_when_they_are_old(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lance_assets.ingest.hops.KEPT_S", 0.5)
+    started = time.monotonic()
     with Fetcher(limits_for(server)) as fetcher:
-        started = time.monotonic()
-        while time.monotonic() - started < 0.8:
-            fetcher.fetch(server.url("ok"))
-    assert asked_for_rules(server) == 2
+        until(lambda: fetcher.fetch(server.url("ok")).status == 200 and asked_for_rules(server) == 2)
+    assert time.monotonic() - started >= 0.5
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 204, 300])
@@ -111,9 +110,11 @@ def test_rules_that_cannot_be_had_are_a_transient_failure_of_all(
 def test_rules_that_fail_once_are_asked_for_again(server: FaultServer) -> None:
     server.robots("", 503)
     with Fetcher(limits_for(server, attempts=5)) as fetcher:
-        outcomes = fetcher.fetch_all([server.url("ok")])
-        threading.Timer(0.05, server.robots, [""]).start()
-        assert reasons(list(outcomes)) == [None]
+        mending = threading.Thread(target=lambda: (until(lambda: asked_for_rules(server) > 0), server.robots("")))
+        mending.start()
+        assert reasons(list(fetcher.fetch_all([server.url("ok")]))) == [None]
+        mending.join()
+    assert asked_for_rules(server) > 1
 
 
 def test_robots_off_asks_for_no_rules(server: FaultServer) -> None:
@@ -142,8 +143,9 @@ def test_a_crawl_delay_is_kept(server: FaultServer) -> None:
     server.robots("User-agent: *\nCrawl-delay: 0.2")
     outcomes = fetch_all(server, [server.url("color", number) for number in range(6)])
     assert reasons(outcomes) == [None] * 6
-    times = [when for path, when in server.log.times if path != "/robots.txt"]
-    assert times[-1] - times[0] >= 0.7, "6 requests, 0.2 s apart, on a machine that may be busy"
+    (path, told), *_, (_, last) = server.log.times
+    assert path == "/robots.txt"
+    assert last - told >= 1.0, "6 requests, 0.2 s apart, and the first may have been slow to arrive"
 
 
 def test_a_crawl_delay_that_would_hold_up_the_batch_ends_the_rows_behind_and_leaves_other_hosts_alone(
@@ -156,7 +158,7 @@ def test_a_crawl_delay_that_would_hold_up_the_batch_ends_the_rows_behind_and_lea
         with Fetcher(limits) as fetcher:
             outcomes = list(fetcher.fetch_all(urls, threads=4))
     counts = Counter(reasons(outcomes))
-    assert counts["host_too_slow"] >= 15 and counts[None] == 21 - counts["host_too_slow"] >= 3
+    assert counts["host_too_slow"] >= 10 and counts[None] == 21 - counts["host_too_slow"] >= 3
     assert reasons(outcomes)[-1] is None, "the other host"
     assert len(server.images) == counts[None] - 1
     late = next(outcome for outcome in outcomes if isinstance(outcome, FetchError))
@@ -183,7 +185,7 @@ def test_a_hostile_rules_file_costs_little() -> None:
         verdict = Verdict(time.time() + 9, rules_for_us(body))
         for _ in range(3):
             verdict.check("/" + "a" * 8_000)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.parametrize(

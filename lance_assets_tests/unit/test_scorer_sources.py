@@ -19,6 +19,7 @@ MODULES = {
     "caption_quality": ("caption_quality", "words"),
     "alignment": ("alignment", "alignment_model", "features", "words"),
     "duplicate": ("duplicate", "perceptual_hash"),
+    "judge": ("judge/prompt", "judge/answer", "judge/picture"),
     "alignment_model": ("alignment_fit", "features", "words"),
 }
 """What a score depends on: the modules that compute it. alignment_model is the fit, an asset of its own."""
