@@ -19,7 +19,7 @@ lint: .venv/installed
 	$(BIN)/pyright
 
 bench: .venv/installed
-	$(BIN)/python -m lance_assets_tests.bench
+	$(BIN)/lance-assets bench label
 
 faults: .venv/installed
 	$(BIN)/python -m lance_assets_tests.faults --kills 200

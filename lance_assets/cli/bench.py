@@ -18,6 +18,7 @@ from lance_assets.errors import BadInput
 BENCHMARKS = {
     "commit": "what the store's commits and lookups cost",
     "ingest": "images a second and CPU time against img2dataset, which is installed apart",
+    "label": "what a new score column costs, against a bare loop, Parquet, Ray Data and the guide's own path",
     "judge": "requests a minute against what the limits allow, and what a kill and a budget cost",
     "duplicates": "what new rows cost where few and where many are stored",
     "fused": "five scorers of pictures in one pass against five passes",

@@ -32,7 +32,7 @@ def find_head(record: Path) -> Head | None:
     return Head(said["pid"], said["address"]) if said else None
 
 
-def start_head(record: Path, num_cpus: int, log: Path) -> Head:
+def start_head(record: Path, num_cpus: int, log: Path, object_bytes: int = OBJECT_STORE_BYTES) -> Head:
     """Starts a head, or gives the one that runs already. Raises BadInput when it does not come up in START_SECONDS."""
     if head := find_head(record):
         return head
@@ -40,7 +40,7 @@ def start_head(record: Path, num_cpus: int, log: Path) -> Head:
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
         *("--node-ip-address", LOOPBACK, "--port", address.rpartition(":")[2], "--num-cpus", str(num_cpus)),
-        *("--include-dashboard", "false", "--object-store-memory", str(OBJECT_STORE_BYTES)),
+        *("--include-dashboard", "false", "--object-store-memory", str(object_bytes)),
         *("--ray-client-server-port", str(_free_port())),
         *("--min-worker-port", "10002", "--max-worker-port", "19999"),  # the demo's servers keep ports above these
     ]

@@ -42,10 +42,10 @@ def open_image(data: bytes | None) -> Image.Image:
     return image
 
 
-def decode(data: bytes | None, factor: int = 1) -> Image.Image:
-    """An encoded picture as RGB, each side divided by `factor` (rounded up). Raises what `open_image` does, and
-    MemoryError."""
-    with open_image(data) as image:
+def decode(data: bytes | None, factor: int = 1, opened: Image.Image | None = None) -> Image.Image:
+    """An encoded picture as RGB, each side divided by `factor` (rounded up); `opened` is the same one where its header
+    has been read and nothing else, and is closed. Raises what `open_image` does, and MemoryError."""
+    with opened or open_image(data) as image:
         try:
             if factor == 1:
                 return _rgb(image)

@@ -34,6 +34,7 @@ class Item:
     others: Mapping[str, Any] = field(default_factory=dict)
     _pictures: dict[int, Image.Image | ScoreFailure] = field(default_factory=dict, init=False, repr=False)
     _lumas: dict[int, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
+    _opened: Image.Image | None = field(default=None, init=False, repr=False)
 
     @property
     def image(self) -> Image.Image:
@@ -72,12 +73,14 @@ class Item:
         """Frees what was decoded."""
         self._pictures.clear()
         self._lumas.clear()
+        self._opened = None
 
     @cached_property
     def _size(self) -> tuple[int, int] | ScoreFailure:
+        """Keeps the opened picture, whose header need not be read again to decode it."""
         try:
-            with decoding.open_image(self.data) as image:
-                return image.size
+            self._opened = decoding.open_image(self.data)
+            return self._opened.size
         except ScoreFailure as failure:
             return failure
 
@@ -90,8 +93,9 @@ class Item:
 
     def _picture(self, factor: int) -> Image.Image:
         if factor not in self._pictures:
+            opened, self._opened = self._opened, None
             try:
-                self._pictures[factor] = decoding.decode(self.data, factor)
+                self._pictures[factor] = decoding.decode(self.data, factor, opened)
             except ScoreFailure as failure:
                 self._pictures[factor] = failure
         found = self._pictures[factor]

@@ -74,7 +74,7 @@ def label_batch(
         ensure_columns(root, {identity.column: identity.type for identity in identities})
         with hold(root, batch, held) as dataset:
             known = ledger.history(ledger.read(root, batch))
-            stale = narrow(stale_cells(root, dataset, batch, identities, force))
+            stale = narrow(stale_cells(root, dataset, batch, identities, force, known=known))
             outcomes = {
                 identity.column: Outcome(
                     identity.column,

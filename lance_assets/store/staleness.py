@@ -58,14 +58,16 @@ def stale_cells(
     identities: Sequence[Identity],
     force: bool = False,
     due: datetime | None = None,
+    known: History | None = None,
 ) -> list[StaleCell]:
-    """The stale cells of one batch at one pinned version, in (fragment, column) order.
+    """The stale cells of one batch at one pinned version, in (fragment, column) order. `known` is the history of the
+    batch where the caller has read it.
 
     A column file belongs to one fragment whose inputs never change under it (a changed image is a new fragment), so the
     file that answers for the column and its ledger rows decide. Rows are read only to find transient failures; those
     that are not due at `due` stay (None = all count as due).
     """
-    known = ledger.history(ledger.read(root, batch))
+    known = ledger.history(ledger.read(root, batch)) if known is None else known
     return list(_cells(dataset, batch, batch_fragments(dataset, batch), identities, known, force, due))
 
 
@@ -198,6 +200,6 @@ def input_digest(rows: pa.Table, fields: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for name in ("id", "image_sha256", *sorted(set(fields) - {"image"})):
         digest.update(f"\2{name}\3".encode())
-        for value in rows[name].to_pylist():
-            digest.update(repr(value).encode() + b"\1")
+        for chunk in rows[name].chunks:
+            digest.update("".join([f"{value!r}\1" for value in chunk.to_pylist()]).encode())
     return digest.hexdigest()

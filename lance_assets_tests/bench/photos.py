@@ -1,18 +1,29 @@
-"""JPEG files that cost what photographs cost: 400 x 300 pixels, about 27 kB, each with bytes of its own."""
+"""JPEG files that cost what photographs cost, each with bytes of its own: by default 400 x 300 pixels, about 27 kB."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from PIL import Image
 
-WIDTH, HEIGHT, QUALITY = 400, 300, 90
-#: Pictures that are rendered; the others have the pixels of one of these and another comment inside.
-RENDERED = 200
+
+@dataclass(frozen=True)
+class Kind:
+    """So many pictures are rendered; the others have the pixels of one of these and another comment inside."""
+
+    width: int
+    height: int
+    quality: int
+    rendered: int
+
+
+WIDTH, HEIGHT = 400, 300
+PLAIN = Kind(WIDTH, HEIGHT, 90, 200)
 CANVAS = (1600, 1200)
 #: How much weaker each octave of detail is than the one before: about as in photographs.
 FALLOFF = 0.73
@@ -20,10 +31,10 @@ FALLOFF = 0.73
 HEAD_BYTES = 20
 
 
-def photo(number: int) -> bytes:
-    """The file with this number; equal numbers give equal bytes."""
-    base = _rendered()[number % RENDERED]
-    comment = f"photo {number:09d}".encode()
+def photo(number: int, kind: Kind = PLAIN, padding: int = 0) -> bytes:
+    """The file with this number, `padding` bytes larger than it need be; equal arguments give equal bytes."""
+    base = _rendered(kind)[number % kind.rendered]
+    comment = f"photo {number:09d}".encode() + b" " * padding
     segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
     return base[:HEAD_BYTES] + segment + base[HEAD_BYTES:]
 
@@ -31,6 +42,11 @@ def photo(number: int) -> bytes:
 def digest(number: int) -> str:
     """The hex SHA-256 of a photo."""
     return hashlib.sha256(photo(number)).hexdigest()
+
+
+@cache
+def _rendered(kind: Kind) -> list[bytes]:
+    return [jpeg(piece, kind.quality) for piece in pieces(kind.rendered, kind.width, kind.height)]
 
 
 def pieces(count: int, width: int, height: int) -> Iterator[Image.Image]:
@@ -42,16 +58,11 @@ def pieces(count: int, width: int, height: int) -> Iterator[Image.Image]:
         yield canvas.crop((left, top, left + width, top + height))
 
 
-def jpeg(picture: Image.Image) -> bytes:
+def jpeg(picture: Image.Image, quality: int = PLAIN.quality) -> bytes:
     """The picture as a file."""
     sink = io.BytesIO()
-    picture.save(sink, "JPEG", quality=QUALITY)
+    picture.save(sink, "JPEG", quality=quality)
     return sink.getvalue()
-
-
-@cache
-def _rendered() -> list[bytes]:
-    return [jpeg(piece) for piece in pieces(RENDERED, WIDTH, HEIGHT)]
 
 
 def _canvas(choice: np.random.Generator) -> Image.Image:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,14 @@ class Failed(RuntimeError):
     """A command did not end with 0; the end of its log is in the message."""
 
 
-def spent_by(command: Sequence[str], log: Path, environment: Mapping[str, str], limit_s: float) -> Spent:
-    """Runs a command to its end, output into `log`. Raises Failed."""
+def spent_by(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    limit_s: float,
+    watched: Callable[[int], Look] | None = None,
+) -> Spent:
+    """Runs a command to its end, output into `log`; `watched` takes the looks (None = `look`). Raises Failed."""
     looks = [Look(time.monotonic(), 0.0, 0)]
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -64,7 +70,7 @@ def spent_by(command: Sequence[str], log: Path, environment: Mapping[str, str], 
             stderr=stream,
         )
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(process.pid, over, looks, limit_s), daemon=True)
+    thread = threading.Thread(target=_watch, args=(process.pid, over, looks, limit_s, watched or look), daemon=True)
     thread.start()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -90,11 +96,11 @@ def look(pid: int) -> Look:
     return Look(time.monotonic(), cpu, size)
 
 
-def _watch(pid: int, over: threading.Event, looks: list[Look], limit_s: float) -> None:
+def _watch(pid: int, over: threading.Event, looks: list[Look], limit_s: float, watched: Callable[[int], Look]) -> None:
     """Looks now and then, and kills the process and all that it started when its time is over."""
     with suppress(psutil.NoSuchProcess):
         while not over.wait(LOOK_S):
-            seen = look(pid)
+            seen = watched(pid)
             # a process that is just ending may be missed for a moment
             looks.append(seen._replace(cpu_s=max(seen.cpu_s, looks[-1].cpu_s)))
             if seen.moment - looks[0].moment > limit_s:

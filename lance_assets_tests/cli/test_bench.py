@@ -4,13 +4,21 @@ import subprocess
 import sys
 
 import jsonschema
+import numpy as np
 import pytest
 
 from lance_assets.cli.bench import schema
-from lance_assets_tests.bench import fused, ingest
+from lance_assets_tests.bench import fused, ingest, label
 from lance_assets_tests.bench.ingest_clients import one_turn
 from lance_assets_tests.bench.ingest_ours import Ours
 from lance_assets_tests.bench.ingest_server import web
+from lance_assets_tests.bench.label_cases import Case, Wire
+from lance_assets_tests.bench.label_data import SMALL, Images
+from lance_assets_tests.bench.label_ours import InProcess, OnRay
+from lance_assets_tests.bench.label_plain import Bare, Rewrite
+from lance_assets_tests.bench.label_ray import Cluster
+from lance_assets_tests.bench.label_scorers import NoOp
+from lance_assets_tests.bench.label_turn import Turn
 from lance_assets_tests.cli.command import environment, lance_assets
 
 GOALS = {
@@ -103,3 +111,40 @@ def test_fused_scorers_share_one_decode_and_the_report_follows_the_schema():
     for row in (light, heavy):
         assert isinstance(row["decode_share"], float) and 0 < row["decode_share"] < 1
         assert isinstance(row["cpu_over_separate"], float) and 0.2 < row["cpu_over_separate"] < 1
+
+
+def test_label_measures_everybody_and_its_report_follows_the_schema(ray_address):
+    """On a cluster that is there; what starts more than that is for the real run."""
+    said: list[str] = []
+    pair = {InProcess(): 1, Rewrite(): 1}
+    here = Case("no-op", Images(200, SMALL, batch=100), 15_000, NoOp.name, {**pair, OnRay(): 1})
+    remote = Case("no-op, object store", Images(40, SMALL), 15_000, NoOp.name, pair, Wire())
+    report = label.run(True, said.append, [here, remote], Cluster(ray_address))
+    jsonschema.validate(report.as_json(), schema())
+    assert [goal.name for goal in report.goals] == ["no_op_wall_ours_in_process_over_parquet_rewrite_pyarrow"]
+    on_ray = report.rows[2]
+    assert [row["what"] for row in report.rows] == [*names(pair), on_ray["what"], *names(pair)]
+    for ours, rewrite, images in ((*report.rows[:2], 200), (*report.rows[3:], 40)):
+        for row in (ours, rewrite, on_ray):
+            assert all(figure(row, name) > 0 for name in ("wall_s", "start_s", "start_cpu_s", "peak_bytes"))
+        assert min(figure(row, "read_bytes") for row in (ours, rewrite)) > images * 10_000
+        assert figure(rewrite, "written_bytes") > images * 10_000 > figure(ours, "written_bytes") > 0
+    assert len(said) == 7
+
+
+def names(variants) -> list[str]:
+    return [variant.name for variant in variants]
+
+
+def figure(row, name: str) -> float:
+    return row[name]
+
+
+ONE = Turn(1, 1, 1, 1, 1, 1, 1)
+
+
+def test_a_variant_that_stores_other_scores_is_found_out(monkeypatch):
+    monkeypatch.setattr(label, "turn", lambda variant, *_: (ONE, np.array([variant.name == "bare loop"])))
+    case = Case("no-op", Images(1, SMALL), 15_000, NoOp.name, {Bare(): 1, Rewrite(): 1})
+    with pytest.raises(label.OtherScores, match="Parquet rewrite, pyarrow stored 1 other scores"):
+        label.run(True, print, [case])

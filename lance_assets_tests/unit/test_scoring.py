@@ -69,7 +69,7 @@ class Short(Batch):
 def test_an_image_is_decoded_once_for_all_scorers(monkeypatch):
     decoded = []
     real = decoding.decode
-    monkeypatch.setattr(decoding, "decode", lambda data, factor: decoded.append(1) or real(data, factor))
+    monkeypatch.setattr(decoding, "decode", lambda *given: decoded.append(1) or real(*given))
     scored = score_items(scorers(["sharpness", "exposure"]), [Item("a", "x", data=picture())])
     assert len(decoded) == 1
     assert all(column.states.tolist() == [State.OK] for column in scored.values())
@@ -78,7 +78,7 @@ def test_an_image_is_decoded_once_for_all_scorers(monkeypatch):
 def test_a_broken_image_is_tried_once_and_fails_permanently_in_every_image_scorer(monkeypatch):
     tried = []
     real = decoding.decode
-    monkeypatch.setattr(decoding, "decode", lambda data, factor: tried.append(1) or real(data, factor))
+    monkeypatch.setattr(decoding, "decode", lambda *given: tried.append(1) or real(*given))
     rows = [Item("a", "x", data=picture()[:200]), Item("b", "x", data=picture())]
     for column in score_items(scorers(["sharpness", "exposure"]), rows).values():
         assert column.states.tolist() == [State.FAILED_PERMANENT, State.OK]
