@@ -47,18 +47,26 @@ class Case:
 
 
 def cases(counts: Sequence[int], turns: int, slow: int, ray: bool = True) -> list[Case]:
-    """So many images in each case, so many turns, `slow` of those that take long; without `ray` nothing on Ray."""
+    """So many images in each case, so many turns, `slow` of those that take long; without `ray` nothing on Ray. With a
+    single turn decoding scorers are only held against the bare loop."""
     noop, thumbnail, full, large, remote = counts
     quick: dict[Variant, int] = {Limit(): turns, Bare(): turns, InProcess(): turns}
     parquet: dict[Variant, int] = {Rewrite(): turns, Sidecar(): turns}
     on_ray: dict[Variant, int] = {OnRay(): slow} if ray else {}
     dagster: dict[Variant, int] = {ThroughDagster(): slow} if ray else {}
     rivals: dict[Variant, int] = {RayData(): slow, Guide(): slow} if ray else {}
+    decoding = {**quick, **on_ray} if turns > 1 else {Bare(): turns, InProcess(): turns}
     return [
         Case("no-op", Images(noop, SMALL), 15_000, NoOp.name, {**quick, **on_ray, **dagster, **parquet, **rivals}),
-        Case("thumbnail", Images(thumbnail, SMALL), 15_000, Thumbnail.name, {**quick, **on_ray, **parquet}),
-        Case("full decode", Images(full, SMALL), 15_000, FullDecode.name, {**quick, **on_ray}),
-        Case("full decode, large", Images(large, LARGE), 125_000, FullDecode.name, {**quick, **on_ray}),
+        Case(
+            "thumbnail",
+            Images(thumbnail, SMALL),
+            15_000,
+            Thumbnail.name,
+            {**decoding, **(parquet if turns > 1 else {})},
+        ),
+        Case("full decode", Images(full, SMALL), 15_000, FullDecode.name, decoding),
+        Case("full decode, large", Images(large, LARGE), 125_000, FullDecode.name, decoding),
         Case("no-op, object store", Images(remote, SMALL), 15_000, NoOp.name, {**quick, **parquet}, Wire()),
     ]
 
