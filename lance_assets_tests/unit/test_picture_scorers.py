@@ -203,7 +203,9 @@ def test_pictures_of_any_shape_get_a_score_or_a_reason(size):
 def test_scorers_asked_together_decode_each_picture_once_and_score_as_alone(kind, monkeypatch):
     decoded = []
     real = decoding.decode
-    monkeypatch.setattr(decoding, "decode", lambda data, factor: decoded.append(factor) or real(data, factor))
+    monkeypatch.setattr(
+        decoding, "decode", lambda data, factor, *opened: decoded.append(factor) or real(data, factor, *opened)
+    )
     large = encoded(photo().resize((1024, 768)), kind)
     rows = Rows(pa.table({"id": ["a", "b"], "image": [large, large]}), lambda messages: "")
     together = score_items(scorers(["nsfw", *LIGHT]), rows)

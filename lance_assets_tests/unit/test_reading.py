@@ -55,7 +55,7 @@ def test_only_rows_that_somebody_wants_are_read_in_their_order(dataset: lance.La
 
 
 @pytest.mark.parametrize(
-    ("size", "rows"), [(None, 16), (30, 4096), (30 * 1024**2, 16), (30 * 2**19, 32), (30 * 2**12, 4096)]
+    ("size", "rows"), [(None, 16), (30, 4096), (30 * 1024**2, 16), (30 * 98_304, 32), (30 * 512, 4096)]
 )
 def test_so_many_rows_at_a_time_as_their_mean_size_allows(size: int | None, rows: int) -> None:
     files = [SimpleNamespace(file_size_bytes=size)]

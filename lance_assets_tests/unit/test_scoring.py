@@ -157,7 +157,7 @@ def test_built_in_scorers_come_in_their_documented_order_and_say_what_they_are()
         scorer = classes[name]
         assert scorer.version and scorer.description
         assert scorer.unit.startswith("0..100") or scorer.across or scorer.type == pa.string()
-    assert [name for name in BUILT_IN if classes[name].served] == ["alignment", "clip"]
+    assert [name for name in BUILT_IN if classes[name].served] == ["alignment", "clip", "judge"]
 
 
 def test_an_unknown_scorer_is_named_with_those_that_exist():
