@@ -14,7 +14,7 @@ from lance_assets.store.labelling import Job, RunJobs
 
 def in_process(root: DataRoot, scorers: Mapping[str, Scorer], tools: Tools) -> RunJobs:
     """A Runner. A fragment that fails costs only itself. Scorers are called in one thread, which goes on with the next
-    fragment while the caller writes down what became of the last one."""
+    fragment while the caller writes down what became of the last one: a kill may cost two."""
 
     def run(version: int, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Part] | Exception]]:
         with ThreadPoolExecutor(1) as thread:
