@@ -17,13 +17,13 @@ def test_discover_batches_then_one_batch_of_everything_with_the_mouse(platform, 
     page.get_by_role("tab", name="Launchpad").click()
     page.get_by_role("button", name="Launch Run").click()
     page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))
-    expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=RUN_SECONDS * 1000)
     batch = sorted(set(graphql.partitions()) - before)[0]
 
     page.locator(LINEAGE).click()
     page.get_by_role("button", name="Materialize all").click()
     dialog = page.get_by_role("dialog").first  # the list of partitions is one inside it
-    expect(dialog).to_contain_text("Launch runs to materialize 11 assets")
+    expect(dialog).to_contain_text("Launch runs to materialize 12 assets")
     dialog.get_by_text("Select a partition or create one").click()
     page.get_by_text(batch, exact=True).first.click()
     page.keyboard.press("Escape")
