@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lance_assets.cli.run import say
 from lance_assets.errors import BadInput
 from lance_assets.settings import Platform
+
+if TYPE_CHECKING:
+    from lance_assets.store.files import DataRoot
 
 
 def retry_column(platform: Platform, name: str) -> dict[str, Any]:
@@ -43,16 +46,15 @@ def retry_column(platform: Platform, name: str) -> dict[str, Any]:
     }
 
 
-def _failed(root: Any, column: str) -> Counter[str]:
+def _failed(root: DataRoot, column: str) -> Counter[str]:
     """How many cells of each batch failed in passing."""
     from lance_assets.store.columns import CellState, state_of
     from lance_assets.store.table import exists, open_images
 
-    if not exists(root) or state_of(column) not in open_images(root).schema.names:
+    dataset = open_images(root) if exists(root) else None
+    if dataset is None or state_of(column) not in dataset.schema.names:
         return Counter()
-    found = open_images(root).to_table(
-        columns=["batch"], filter=f"{state_of(column)} = {int(CellState.FAILED_TRANSIENT)}"
-    )
+    found = dataset.to_table(columns=["batch"], filter=f"{state_of(column)} = {int(CellState.FAILED_TRANSIENT)}")
     return Counter(found["batch"].to_pylist())
 
 

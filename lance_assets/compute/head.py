@@ -73,7 +73,7 @@ def _answers(address: str) -> bool:
         socket.create_connection((host, int(port)), timeout=1).close()
     except OSError:
         return False
-    from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
+    from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]  # compiled, without a stub
     from ray.exceptions import RpcError
 
     try:

@@ -39,41 +39,30 @@ def scorer(
     row alone.
     """
 
+    said = {"name": name, "type": type, "Config": config, "unit": unit, "served": served}
+
     def made(function: Callable[..., Any]) -> type[Scorer]:
-        return register(scorer_of(function, version, fields, name, type, config, unit, served))
+        return register(scorer_of(function, version, fields, **said))
 
     return made
 
 
-def scorer_of(
-    function: Callable[..., Any],
-    version: str,
-    fields: Sequence[str],
-    name: str | None = None,
-    type: pa.DataType | None = None,
-    config: type[ScorerConfig] | None = None,
-    unit: str | None = None,
-    served: Served | None = None,
-) -> type[Scorer]:
-    """See `scorer`. Raises BadInput for a function that does not take an item (and its config)."""
-    expected = 1 if config is None else 2
+def scorer_of(function: Callable[..., Any], version: str, fields: Sequence[str], **said: Any) -> type[Scorer]:
+    """The class of a function; `said` holds more class attributes of Scorer, None = as they are there. Raises BadInput
+    for a function that does not take an item (and its config)."""
+    expected = 1 if said.get("Config") is None else 2
     if len(inspect.signature(function).parameters) != expected:
-        wanted = "an item" if config is None else "an item and its config"
+        wanted = "an item" if expected == 1 else "an item and its config"
         raise BadInput(f"{function.__module__}.{function.__qualname__} cannot score: it must take {wanted}")
-    said = {
-        "name": name or function.__name__,
+    members = {
+        "name": function.__name__,
+        **{key: value for key, value in said.items() if value is not None},
         "version": version,
         "fields": tuple(fields),
         "description": inspect.getdoc(function) or function.__name__,
-        "type": type,
-        "Config": config,
-        "unit": unit,
-        "served": served,
+        "function": staticmethod(function),
+        "__module__": function.__module__,
+        "__qualname__": function.__qualname__,
+        "__doc__": function.__doc__,
     }
-    own = {key: value for key, value in said.items() if value is not None}
-    own |= {"function": staticmethod(function), "__module__": function.__module__, "__doc__": function.__doc__}
-    return _class(function.__qualname__, own)
-
-
-def _class(name: str, members: dict[str, Any]) -> type[Scorer]:
-    return type(name, (FunctionScorer,), {**members, "__qualname__": name})
+    return type(function.__qualname__, (FunctionScorer,), members)

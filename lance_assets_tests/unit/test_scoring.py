@@ -17,6 +17,7 @@ from lance_assets.scoring import decoding
 from lance_assets.scoring.api import Item, RowScorer, ScoreFailure, Scorer, ScorerConfig, State
 from lance_assets.scoring.passes import score_items
 from lance_assets.scoring.registry import BUILT_IN, DEFAULT, known, register, scorers
+from lance_assets.store.columns import CellState
 
 
 def encoded(array: np.ndarray, kind: str = "PNG") -> bytes:
@@ -188,3 +189,8 @@ def test_a_registered_scorer_cannot_take_a_taken_name_or_read_an_unknown_column(
 def test_a_config_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         ScorerConfig.model_validate({}).__setattr__("anything", 1)
+
+
+def test_scorers_and_the_store_mean_the_same_by_a_state():
+    """Two leaf rooms that may not import each other write and read the same column."""
+    assert {state.name: state.value for state in State} == {state.name: state.value for state in CellState}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.scoring.judge.config import JudgeConfig, on_loopback
@@ -30,10 +31,8 @@ def check_settings(config: JudgeConfig) -> None:
         if getattr(config, name) is None:
             raise BadInput(f"the scorer judge needs {name} in its config in platform.yaml")
     key_of(config)
-    try:
-        import openai  # noqa: F401 (whether it is there)
-    except ImportError as error:
-        raise MissingExtra("openai", "judge", "the scorer judge") from error
+    if find_spec("openai") is None:
+        raise MissingExtra("openai", "judge", "the scorer judge")
 
 
 class Endpoint:
