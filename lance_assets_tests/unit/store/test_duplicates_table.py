@@ -27,6 +27,12 @@ from lance_assets_tests.unit.store import scenes
 FAR = 100
 
 
+@pytest.fixture
+def root(local_root):
+    """Comparing rows knows nothing of where they lie."""
+    return local_root
+
+
 class Killed(BaseException):
     """What a pass does not live to see."""
 

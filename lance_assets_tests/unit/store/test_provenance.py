@@ -24,6 +24,12 @@ from lance_assets_tests.tables import add_batch
 NOW = timedelta(0)
 
 
+@pytest.fixture
+def root(local_root):
+    """The ledger is read alike everywhere; labelling, recovery and carrying write it on S3, too."""
+    return local_root
+
+
 def place_of(root, id):
     [place] = find(open_images(root), id)
     return place

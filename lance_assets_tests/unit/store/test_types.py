@@ -68,6 +68,12 @@ VALUES: dict[str, tuple[pa.DataType, list[Any]]] = {
 }
 
 
+@pytest.fixture
+def root(local_root):
+    """A column file says what it holds, wherever it lies; numbers and texts go to S3 in the other tests."""
+    return local_root
+
+
 def stored(root: DataRoot) -> list[object]:
     return [value for _, value in sorted(scenes.values(root, COLUMN).items())]
 
