@@ -1,0 +1,217 @@
+"""What differs between two versions of the image table: rows by batch, and cells of score columns by who made them.
+
+Only fragments that differ are looked at, so that the answer costs the change, not the table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import lance
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lance_assets.store import ledger
+from lance_assets.store.columns import field_ids, owner, score_columns
+from lance_assets.store.files import DataRoot
+from lance_assets.store.fragments import image_file
+
+#: What makes a row another one where its row id is new: the rest of it follows from these.
+CONTENT = ("image_sha256", "messages")
+MAKER = ("scorer", "version", "config_hash")
+COUNTS = ("rows_ok", "rows_failed_transient", "rows_failed_permanent", "rows_refused")
+#: Rows of the ledger about labels, and about image files.
+CELLS = (pc.field("scorer") != "") & (pc.field("column") != ledger.IMAGE)
+IMAGES = pc.field("column") == ledger.IMAGE
+EMPTY = pa.array([], pa.uint64())
+
+
+@dataclass
+class RowChanges:
+    """Rows of one batch: `changed` have the same id and another image or conversation, `moved` lie in another fragment
+    and are the same (a batch of which other rows were replaced, or compaction)."""
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    moved: int = 0
+
+
+@dataclass(frozen=True)
+class CellChanges:
+    """Cells that one (scorer, version, config) made and that lie in files which only the later version refers to.
+    `carried` of them were not computed for these files (kept, carried over or compacted), the others by `runs`."""
+
+    column: str
+    scorer: str
+    version: str
+    config_hash: str
+    cells: int
+    carried: int
+    batches: Sequence[str]
+    runs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """`unexplained` counts cells by column that lie in new files of which the ledger knows nothing."""
+
+    rows: Mapping[str, RowChanges]
+    cells: Sequence[CellChanges]
+    columns_added: Sequence[str]
+    columns_dropped: Sequence[str]
+    runs: Sequence[str]
+    unexplained: Mapping[str, int] = field(default_factory=dict)
+
+
+def changes(root: DataRoot, before: lance.LanceDataset, after: lance.LanceDataset) -> Changes:
+    """What became of the table from one version to a later one. Raises OSError where a file of either is gone."""
+    there = before.schema.names
+    files = {column: _files(after, column) - _files(before, column) for column in score_columns(after.schema)}
+    images = _images(after) - _images(before)
+    rows = _announced(root, {file for some in (*files.values(), images) for file, _ in some})
+    cells = rows.filter(CELLS)
+    known = set(zip(cells["column"].to_pylist(), cells["planned_file"].to_pylist(), strict=True))
+    ingested = {file for file, _ in images}
+    unexplained = {
+        column: sum(count for file, count in some if (column, file) not in known and file not in ingested)
+        for column, some in files.items()
+    }
+    return Changes(
+        rows=row_changes(before, after),
+        cells=_by_maker(cells),
+        columns_added=[name for name in after.schema.names if name not in there],
+        columns_dropped=[name for name in there if name not in after.schema.names],
+        runs=_runs(rows),
+        unexplained={column: count for column, count in unexplained.items() if count},
+    )
+
+
+def published(root: DataRoot, transaction: lance.Transaction) -> Changes:
+    """What a commit says of itself, where the version before it is gone: the cells of its files, and rows that it
+    stored as a new batch. What it took away is not known."""
+    operation = transaction.operation
+    fragments = getattr(operation, "fragments", None) or getattr(operation, "new_fragments", None) or []
+    files = {str(file.path) for one in fragments for file in one.files}
+    files |= {str(group.new_file.path) for group in getattr(operation, "replacements", [])}
+    rows = _announced(root, files)
+    stored: dict[str, RowChanges] = {}
+    if isinstance(operation, lance.LanceOperation.Append):
+        for batch, count in zip(*(rows.filter(IMAGES)[name].to_pylist() for name in ("batch", "rows_ok")), strict=True):
+            stored.setdefault(batch, RowChanges()).added += count
+    return Changes(stored, _by_maker(rows.filter(CELLS)), [], [], _runs(rows))
+
+
+def _announced(root: DataRoot, files: Collection[str]) -> pa.Table:
+    """What the ledger says of these files, without the runs of cells that were only carried into them."""
+    rows = ledger.read(root, columns=["column", "batch", "planned_file", *MAKER, *COUNTS, "run_id", "carried_from"])
+    rows = rows.filter(pc.field("planned_file").isin(pa.array(sorted(files), pa.string())))
+    runs = pc.if_else(rows["carried_from"].is_null(), rows["run_id"], pa.scalar(None, pa.string()))
+    return rows.set_column(rows.schema.get_field_index("run_id"), "run_id", runs)
+
+
+def _runs(rows: pa.Table) -> list[str]:
+    return sorted({run for run in rows["run_id"].to_pylist() if run})
+
+
+def _by_maker(rows: pa.Table) -> list[CellChanges]:
+    cells = np.sum([rows[name].to_numpy() for name in COUNTS], axis=0, dtype=np.int64)
+    carried = np.where(rows["carried_from"].is_valid().to_numpy(), cells, 0)
+    rows = rows.append_column("cells", pa.array(cells)).append_column("carried", pa.array(carried))
+    grouped = rows.group_by(["column", *MAKER]).aggregate(
+        [("cells", "sum"), ("carried", "sum"), ("batch", "distinct"), ("run_id", "distinct")]
+    )
+    return [
+        CellChanges(
+            *(one[name] for name in ("column", *MAKER)),
+            cells=one["cells_sum"],
+            carried=one["carried_sum"],
+            batches=sorted(one["batch_distinct"]),
+            runs=sorted(filter(None, one["run_id_distinct"])),
+        )
+        for one in grouped.sort_by([(name, "ascending") for name in ("column", *MAKER)]).to_pylist()
+    ]
+
+
+def _files(dataset: lance.LanceDataset, column: str) -> set[tuple[str, int]]:
+    """(name, rows) of the files that answer for a score column; none where there is no such column."""
+    if column not in score_columns(dataset.schema):
+        return set()
+    first = field_ids(dataset, column)[0]
+    found = ((owner(one, first), one.physical_rows - one.num_deletions) for one in dataset.get_fragments())
+    return {(file, rows) for file, rows in found if file is not None}
+
+
+def _images(dataset: lance.LanceDataset) -> set[tuple[str, int]]:
+    return {(image_file(dataset, one), one.physical_rows) for one in dataset.get_fragments()}
+
+
+def row_changes(
+    before: lance.LanceDataset, after: lance.LanceDataset, where: str | None = None
+) -> dict[str, RowChanges]:
+    """How the rows differ, by batch; `where` is Lance SQL that selects rows of each version (None = all).
+
+    A row keeps its row id through labelling and compaction, so ids tell most; rows whose id only one side has are then
+    compared by what they hold.
+    """
+    old, new = _differing(before, after, where)
+    left, right = _placed(before, old, where), _placed(after, new, where)
+    _, here, there = np.intersect1d(left["_rowid"].to_numpy(), right["_rowid"].to_numpy(), return_indices=True)
+    found: dict[str, RowChanges] = {}
+    elsewhere = there[left["_rowaddr"].to_numpy()[here] != right["_rowaddr"].to_numpy()[there]]
+    for batch, count in Counter(right["batch"].take(pa.array(elsewhere)).to_pylist()).items():
+        found.setdefault(batch, RowChanges()).moved += count
+    gone, came = _content(before, _without(left, here)), _content(after, _without(right, there))
+    for id, (batch, content) in came.items():
+        one = found.setdefault(batch, RowChanges())
+        one.added += id not in gone
+        one.changed += id in gone and gone[id][1] != content
+        one.moved += id in gone and gone[id][1] == content
+    for batch, count in Counter(batch for id, (batch, _) in gone.items() if id not in came).items():
+        found.setdefault(batch, RowChanges()).removed += count
+    return found
+
+
+def _without(rows: pa.Table, at: np.ndarray) -> np.ndarray:
+    """Addresses of the rows but those at these positions."""
+    return np.delete(rows["_rowaddr"].to_numpy(), at)
+
+
+def _differing(
+    before: lance.LanceDataset, after: lance.LanceDataset, where: str | None
+) -> tuple[list[lance.LanceFragment], list[lance.LanceFragment]]:
+    """The fragments that may hold other rows than those of the same number. Where rows are selected, the files of
+    labels count, too."""
+
+    def state(dataset: lance.LanceDataset, one: lance.LanceFragment) -> tuple:
+        files = [image_file(dataset, one)] if where is None else [str(file.path) for file in one.data_files()]
+        return (*files, one.num_deletions)
+
+    old, new = ({one.fragment_id: one for one in side.get_fragments()} for side in (before, after))
+    same = {n for n, one in old.items() if n in new and state(before, one) == state(after, new[n])}
+    return [one for n, one in old.items() if n not in same], [one for n, one in new.items() if n not in same]
+
+
+def _placed(dataset: lance.LanceDataset, fragments: list[lance.LanceFragment], where: str | None) -> pa.Table:
+    """Batch, row id and row address of the rows of some fragments."""
+    if not fragments:
+        return pa.table({"batch": pa.array([], pa.string()), "_rowid": EMPTY, "_rowaddr": EMPTY})
+    return dataset.scanner(
+        columns=["batch"], filter=where, fragments=fragments, with_row_id=True, with_row_address=True
+    ).to_table()
+
+
+def _content(dataset: lance.LanceDataset, addresses: np.ndarray) -> dict[str, tuple[str, tuple[str, str]]]:
+    """By id of the rows at these addresses: batch, and what the row holds."""
+    if not len(addresses):
+        return {}
+    numbers = set(np.unique(addresses >> np.uint64(32)).tolist())
+    fragments = [one for one in dataset.get_fragments() if one.fragment_id in numbers]
+    names = ["id", "batch", *CONTENT]
+    rows = dataset.scanner(columns=names, fragments=fragments, with_row_address=True).to_table()
+    rows = rows.filter(pa.array(np.isin(rows["_rowaddr"].to_numpy(), addresses)))
+    columns = [rows[name].to_pylist() for name in names]
+    return {id: (batch, (digest, str(said))) for id, batch, digest, said in zip(*columns, strict=True)}
