@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from lance_assets.audit.card_rights import card_rights
 from lance_assets.audit.card_scores import card_score, quantiles
 from lance_assets.audit.text import when
-from lance_assets.audit.trained import Trained
 from lance_assets.partitions import KEY, Batch
 from lance_assets.store.captions import footers
 from lance_assets.store.columns import score_columns
@@ -35,9 +34,9 @@ HOSTS = 20
 HOST = r"^[a-z]+://(?P<host>[^/:?#]+)"
 
 
-def data_card(root: DataRoot, checkpoints: Sequence[Trained] = ()) -> dict[str, Any]:
-    """Everything about the table at its newest version. Reads every column but the images once: seconds at a million
-    rows. Raises BadInput where there is no table."""
+def data_card(root: DataRoot, checkpoints: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
+    """Everything about the table at its newest version; `checkpoints` are {path, tag of the training set}. Reads every
+    column but the images once: seconds at a million rows. Raises BadInput where there is no table."""
     dataset = open_images(root)
     batches = dict(zip(*_counted(dataset, "batch"), strict=True))
     rejects = read_rejects(root)
@@ -65,7 +64,7 @@ def data_card(root: DataRoot, checkpoints: Sequence[Trained] = ()) -> dict[str, 
             {name: one.get(name) for name in ("tag", "version", "created", "filter", "rows", "excluded")}
             for one in manifests(root)
         ],
-        "checkpoints": [{"path": one.path, "tag": one.manifest["tag"]} for one in checkpoints],
+        "checkpoints": list(checkpoints),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import lance
 import numpy as np
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from lance_assets.audit.column import audit_column
 from lance_assets.store.files import DataRoot
@@ -45,7 +46,7 @@ def card_score(root: DataRoot, dataset: lance.LanceDataset, column: str) -> dict
     return found
 
 
-def quantiles(values: np.ndarray) -> dict[str, float | int | None]:
+def quantiles(values: ArrayLike) -> dict[str, float | int | None]:
     """count, mean, min, p05, p50, p95, max over the finite values; None where there is none."""
     known = _finite(values)
     if not len(known):
@@ -55,7 +56,7 @@ def quantiles(values: np.ndarray) -> dict[str, float | int | None]:
     return {"count": len(known), **{name: round(float(value), 4) for name, value in said.items()}}
 
 
-def histogram(values: np.ndarray) -> dict[str, Any]:
+def histogram(values: ArrayLike) -> dict[str, Any]:
     """BARS counts over [low, high]: 0..100 where all values lie there, as most scores do, else their own range."""
     known = _finite(values)
     if not len(known):
@@ -67,6 +68,6 @@ def histogram(values: np.ndarray) -> dict[str, Any]:
     return {"low": low, "high": high, "bars": np.histogram(known, bins=BARS, range=(low, high))[0].tolist()}
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
+def _finite(values: ArrayLike) -> np.ndarray:
     numbers = np.asarray(values, np.float64)
     return numbers[np.isfinite(numbers)]

@@ -131,5 +131,5 @@ def _card(root: DataRoot, home: Home, flags: Namespace) -> Answer:
     from lance_assets.audit.card import data_card
     from lance_assets.preview.card import html, markdown
 
-    found = data_card(root, _trained(home))
+    found = data_card(root, [{"path": one.path, "tag": one.manifest["tag"]} for one in _trained(home)])
     return found, [html(found) if flags.html else markdown(found)]

@@ -114,6 +114,7 @@ class _Dev:
         return head.address
 
     def _start_dagster(self) -> subprocess.Popen[bytes]:
+        from lance_assets.automation.webhook import UI_VARIABLE
         from lance_assets.compute.processes import launch
 
         command = [
@@ -121,6 +122,7 @@ class _Dev:
             *("-w", str(self.workspace), "-h", LOOPBACK, "-p", str(self.port)),
         ]
         say("starting Dagster")
+        os.environ[UI_VARIABLE] = f"http://{LOOPBACK}:{self.port}"  # for the links in alerts
         return launch(self.dagster, command, {}, cwd=self.workspace.parent)
 
     def _watch(self, dagster: subprocess.Popen[bytes]) -> int:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import psutil
@@ -23,7 +22,7 @@ from dagster._core.remote_origin import (
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from lance_assets.errors import in_one_line
+from lance_assets.automation.failed_steps import events_of
 from lance_assets.settings import HOME_VARIABLE, Home
 
 MODULE = "lance_assets.definitions"
@@ -77,23 +76,6 @@ def execute(
     return finished
 
 
-def failures(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """`step: what went wrong`, in one line for each step that failed; for a run that failed between its steps, one line
-    about the run."""
-    lines = []
-    for event in _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE):
-        data = event.step_failure_data
-        lines.append(f"{event.step_key}: {_cause(data.user_failure_data, data.error)}")
-    if lines:
-        return lines
-    for kind in (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED):
-        for event in _events(instance, run_id, kind):
-            lines.append(
-                f"run {run_id}: {_cause(None, getattr(event.event_specific_data, 'error', None), event.message)}"
-            )
-    return lines or [f"run {run_id}: it ended without success and gave no reason"]
-
-
 def reap(instance: dg.DagsterInstance) -> list[str]:
     """Fails runs that a command line started and whose process is dead, and frees their pool slots; returns their ids.
 
@@ -117,23 +99,9 @@ def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 
 def _interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
     kinds = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
-    data = [event.event_specific_data for kind in kinds for event in _events(instance, run_id, kind)]
+    data = [event.event_specific_data for kind in kinds for event in events_of(instance, run_id, kind)]
     errors = [error for one in data if (error := getattr(one, "error", None)) is not None]
     return any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in errors)
-
-
-def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
-    records = instance.get_records_for_run(run_id, of_type=kind).records
-    return [record.event_log_entry.get_dagster_event() for record in records]
-
-
-def _cause(failure: Any, error: Any, otherwise: str | None = "") -> str:
-    """What the body said when it gave up, else the first error of the chain, else the event's own words."""
-    if failure is not None and failure.description:
-        return in_one_line(failure.description)
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return in_one_line(error.message if error is not None else otherwise or "")
 
 
 def _process_tag() -> str:

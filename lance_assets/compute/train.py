@@ -17,7 +17,8 @@ from lance_assets.atomic import write_json
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
-from lance_assets.training.artifacts import EVALUATION, LATEST, MANIFEST, RECIPE, SUMMARY, latest
+from lance_assets.training import artifacts
+from lance_assets.training.artifacts import EVALUATION, LATEST, MANIFEST, RECIPE, SUMMARY, finished, latest
 from lance_assets.training.evaluate import evaluate
 from lance_assets.training.launch import PROGRESS_FILE, prepare, task_environment, train
 from lance_assets.training.manifest import read_manifest
@@ -117,6 +118,12 @@ def latest_checkpoint(places: Places) -> dict[str, Any] | None:
     return latest(places.checkpoints)
 
 
+def training_sets(places: Places) -> list[dict[str, str]]:
+    """{path, tag} of every finished checkpoint and the training set that it saw, newest first. Raises BadInput."""
+    found = finished(places.checkpoints)
+    return [{"path": str(path), "tag": read_manifest(path / MANIFEST)["tag"]} for path in found]
+
+
 def manifest_of(summary: dict[str, Any]) -> dict[str, Any]:
     """The training set that a checkpoint saw. Raises BadInput when its manifest is gone or damaged."""
     return read_manifest(Path(summary["path"]) / MANIFEST)
@@ -124,8 +131,7 @@ def manifest_of(summary: dict[str, Any]) -> dict[str, Any]:
 
 def evaluation_of(summary: dict[str, Any]) -> dict[str, Any] | None:
     """What the evaluation of a checkpoint said; None before it."""
-    path = Path(summary["path"]) / EVALUATION
-    return json.loads(path.read_text()) if path.exists() else None
+    return artifacts.evaluation_of(Path(summary["path"]))
 
 
 def base_model(recipe: dict[str, Any], manifest: dict[str, Any], models: Path, report: Report) -> str:

@@ -46,7 +46,8 @@ def markdown(card: Mapping[str, Any]) -> str:
     """GitHub-flavoured; histograms are lines of block characters."""
     out = [f"# Data card of {escaped(card['name'], CELL)}"]
     for section in sections(card):
-        out += ["", f"## {section.title}", "", *(f"{escaped(line, CELL)}  " for line in section.lines)]
+        out += ["", f"## {section.title}"]
+        out += ["", *(f"{escaped(line, CELL)}  " for line in section.lines)] if section.lines else []
         for table in section.tables:
             rows = [table.header, ["---"] * len(table.header)]
             rows += [
@@ -182,6 +183,10 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> list[Section]:
         Table(["column", "commonest values"], named),
     ]
     return [Section("Scores", never, [table for table in tables if table.rows])] if scores else []
+
+
+def _named(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{value} {count:,}" for value, count in values.items())
 
 
 def _range(numbers: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ Only fragments that differ are looked at, so that the answer costs the change, n
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +25,8 @@ COUNTS = ("rows_ok", "rows_failed_transient", "rows_failed_permanent", "rows_ref
 #: Rows of the ledger about labels, and about image files.
 CELLS = (pc.field("scorer") != "") & (pc.field("column") != ledger.IMAGE)
 IMAGES = pc.field("column") == ledger.IMAGE
+#: Batch and content of a row.
+Content = tuple[str, tuple[str, str]]
 EMPTY = pa.array([], pa.uint64())
 
 
@@ -162,22 +163,37 @@ def row_changes(
     _, here, there = np.intersect1d(left["_rowid"].to_numpy(), right["_rowid"].to_numpy(), return_indices=True)
     found: dict[str, RowChanges] = {}
     elsewhere = there[left["_rowaddr"].to_numpy()[here] != right["_rowaddr"].to_numpy()[there]]
-    for batch, count in Counter(right["batch"].take(pa.array(elsewhere)).to_pylist()).items():
+    for batch, count in _by_batch(right.take(pa.array(elsewhere))).items():
         found.setdefault(batch, RowChanges()).moved += count
-    gone, came = _content(before, _without(left, here)), _content(after, _without(right, there))
-    for id, (batch, content) in came.items():
-        one = found.setdefault(batch, RowChanges())
-        one.added += id not in gone
-        one.changed += id in gone and gone[id][1] != content
-        one.moved += id in gone and gone[id][1] == content
-    for batch, count in Counter(batch for id, (batch, _) in gone.items() if id not in came).items():
-        found.setdefault(batch, RowChanges()).removed += count
+    gone, came = _without(left, here), _without(right, there)
+    both = _by_batch(gone).keys() & _by_batch(came).keys()
+    for batch, count in _by_batch(came).items():
+        found.setdefault(batch, RowChanges()).added += 0 if batch in both else count
+    for batch, count in _by_batch(gone).items():
+        found.setdefault(batch, RowChanges()).removed += 0 if batch in both else count
+    if both:
+        _compare(_content(before, gone, both), _content(after, came, both), found)
     return found
 
 
-def _without(rows: pa.Table, at: np.ndarray) -> np.ndarray:
-    """Addresses of the rows but those at these positions."""
-    return np.delete(rows["_rowaddr"].to_numpy(), at)
+def _compare(gone: Mapping[str, Content], came: Mapping[str, Content], found: dict[str, RowChanges]) -> None:
+    """Adds rows that have new row ids in batches that lost some, too."""
+    for id, (batch, content) in came.items():
+        one = found[batch]
+        one.added += id not in gone
+        one.changed += id in gone and gone[id][1] != content
+        one.moved += id in gone and gone[id][1] == content
+    for id, (batch, _) in gone.items():
+        found[batch].removed += id not in came
+
+
+def _by_batch(rows: pa.Table) -> dict[str, int]:
+    return {one["values"]: one["counts"] for one in rows["batch"].value_counts().to_pylist()}
+
+
+def _without(rows: pa.Table, at: np.ndarray) -> pa.Table:
+    """All rows but those at these positions."""
+    return rows.take(pa.array(np.delete(np.arange(rows.num_rows), at)))
 
 
 def _differing(
@@ -204,14 +220,13 @@ def _placed(dataset: lance.LanceDataset, fragments: list[lance.LanceFragment], w
     ).to_table()
 
 
-def _content(dataset: lance.LanceDataset, addresses: np.ndarray) -> dict[str, tuple[str, tuple[str, str]]]:
-    """By id of the rows at these addresses: batch, and what the row holds."""
-    if not len(addresses):
-        return {}
-    numbers = set(np.unique(addresses >> np.uint64(32)).tolist())
+def _content(dataset: lance.LanceDataset, rows: pa.Table, batches: Collection[str]) -> dict[str, Content]:
+    """By id of the rows of these batches: the batch, and what the row holds."""
+    mine = rows.filter(pc.field("batch").isin(pa.array(sorted(batches))))["_rowaddr"].to_numpy()
+    numbers = set(np.unique(mine >> np.uint64(32)).tolist())
     fragments = [one for one in dataset.get_fragments() if one.fragment_id in numbers]
     names = ["id", "batch", *CONTENT]
-    rows = dataset.scanner(columns=names, fragments=fragments, with_row_address=True).to_table()
-    rows = rows.filter(pa.array(np.isin(rows["_rowaddr"].to_numpy(), addresses)))
-    columns = [rows[name].to_pylist() for name in names]
+    found = dataset.scanner(columns=names, fragments=fragments, with_row_address=True).to_table()
+    found = found.filter(pa.array(np.isin(found["_rowaddr"].to_numpy(), mine)))
+    columns = [found[name].to_pylist() for name in names]
     return {id: (batch, (digest, str(said))) for id, batch, digest, said in zip(*columns, strict=True)}

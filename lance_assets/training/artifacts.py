@@ -46,7 +46,7 @@ def read_artifacts(folder: Path) -> Artifacts:
         summary,
         read_manifest(here / MANIFEST),
         _json(here / RECIPE),
-        _json(here / EVALUATION),
+        evaluation_of(here),
         {path.name: path.stat().st_size for path in sorted(here.glob(WEIGHTS))},
     )
 
@@ -60,6 +60,11 @@ def finished(checkpoints: Path) -> list[Path]:
 def latest(checkpoints: Path) -> dict[str, Any] | None:
     """The summary of the checkpoint that was materialized last; None before the first. Raises BadInput."""
     return _json(checkpoints / LATEST)
+
+
+def evaluation_of(folder: Path) -> dict[str, Any] | None:
+    """What the evaluation of a checkpoint said; None before it, or where the folder is gone. Raises BadInput."""
+    return _json(folder / EVALUATION)
 
 
 def _json(path: Path) -> dict[str, Any] | None:
