@@ -52,9 +52,9 @@ def test_every_row_is_where_pin_puts_it(root, chosen):
 
 def test_every_outcome_of_duplicates_is_where_pin_puts_it(tmp_path):
     looker = Looker(DataRoot(tmp_path / "data"), tmp_path / "cache")
-    looker.store("a", [0, 1, 0, LOOKS, LOOKS + 6])
+    looker.store("a", [0, 1, 0, LOOKS + 3, LOOKS + 9])  # the last two lie on different sides
     looker("a")
-    looker.store("b", [LOOKS + 3, 2 * LOOKS])
+    looker.store("b", [LOOKS + 6, 2 * LOOKS])  # the first is like both
     looker("b")
     looker.store("c", [3 * LOOKS])
     for drop in (False, True):
@@ -68,7 +68,7 @@ def test_every_outcome_of_duplicates_is_where_pin_puts_it(tmp_path):
             outcomes.setdefault(found.outcome, []).append(id)
         excluded = {reason: len(outcomes.get(reason, ())) for reason in manifest["excluded"]}
         assert excluded == manifest["excluded"] and outcomes["not_grouped"] == ["c/0"]
-        assert bool(outcomes.get("duplicates")) == drop
+        assert bool(outcomes.get("duplicates")) == drop and ("b/0" in outcomes.get("bridges_split", ())) != drop
 
 
 def test_a_duplicate_and_a_row_that_was_not_compared_name_the_reason(tmp_path):
