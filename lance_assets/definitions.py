@@ -18,7 +18,7 @@ from lance_assets.assets.scores import (
 )
 from lance_assets.assets.sft_dataset import sft_dataset_asset
 from lance_assets.automation.alerts import alert_on_failure
-from lance_assets.automation.backfills import relabel_column, seed
+from lance_assets.automation.backfills import relabel_column_job, seed
 from lance_assets.automation.jobs import discover_batches
 from lance_assets.automation.maintenance import maintenance, nightly_maintenance
 from lance_assets.automation.run_log import run_log
@@ -48,7 +48,7 @@ def build(platform: Platform) -> dg.Definitions:
             qwen_vl_checkpoint,
             evaluation,
         ],
-        jobs=[seed, discover_batches, relabel_column, maintenance],
+        jobs=[seed, discover_batches, relabel_column_job(list(scorers)), maintenance],
         schedules=[nightly_maintenance],
         sensors=[alert_on_failure],
         resources={

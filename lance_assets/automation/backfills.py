@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.utils import make_new_backfill_id
 
@@ -22,13 +23,13 @@ from lance_assets.store.table import exists, open_images
 
 FILLED = (dg.AssetKey(["raw_captions"]), dg.AssetKey(["image_dataset"]))
 #: As in assets.common, which this room does not know.
+BATCHES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 FORCE_TAG = "lance_assets/force"
 #: A run whose process dies is started again so often (deploy/dagster.yaml: never by default, since sensors ask again).
 RETRIES = {"dagster/max_retries": "2"}
 
 
 def request_backfill(
-    repository: dg.RepositoryDefinition,
     instance: dg.DagsterInstance,
     assets: Sequence[dg.AssetKey],
     batches: Sequence[str],
@@ -36,9 +37,12 @@ def request_backfill(
     tags: Mapping[str, str],
 ) -> str:
     """Asks for these assets in these batches; returns the id of the backfill. Nothing runs before the daemon does."""
+    # The daemon looks at the real graph; here only the partitions of the assets are asked for.
+    specs = [dg.AssetSpec(key, partitions_def=BATCHES) for key in assets]
+    graph = AssetGraph.from_assets([dg.AssetsDefinition(specs=specs)])
     backfill = PartitionBackfill.from_asset_partitions(
         backfill_id=make_new_backfill_id(),
-        asset_graph=repository.asset_graph,
+        asset_graph=graph,
         partition_names=batches,
         asset_selection=assets,
         backfill_timestamp=time.time(),
@@ -71,6 +75,16 @@ def discover_and_fill(context: dg.OpExecutionContext, platform: dg.ResourceParam
     raise_unread(unread)
 
 
+@dg.job(
+    description="First fill: registers every batch that the sources have and asks for the captions and images of those "
+    "that have none. Labels follow by the relabel sensor.",
+    executor_def=dg.in_process_executor,
+    tags=RETRIES,
+)
+def seed() -> None:
+    discover_and_fill()
+
+
 class Relabel(dg.Config):
     """`column` is the name of a scorer; `force` scores every row again, also where nothing is stale."""
 
@@ -78,18 +92,31 @@ class Relabel(dg.Config):
     force: bool = False
 
 
-@dg.op
-def relabel_stored_batches(
-    context: dg.OpExecutionContext, config: Relabel, platform: dg.ResourceParam[Platform]
-) -> None:
-    """Asks for a score column in every batch that has images. Raises BadInput for one that is no asset."""
-    key = dg.AssetKey(["score", scorer_of(config.column)])
-    if key not in context.repository_def.asset_graph.get_all_asset_keys():
-        raise BadInput(f"there is no score column {config.column!r}: platform.yaml names no such scorer")
-    stored = stored_batches(DataRoot(platform.home.data))
-    batches = [one for one in context.instance.get_dynamic_partitions(PARTITIONS) if one in stored]
-    tags = {FORCE_TAG: "true"} if config.force else {}
-    _request(context, [key], batches, f"relabel {column_of(scorer_of(config.column))}", tags)
+def relabel_column_job(scorers: Sequence[str]) -> dg.JobDefinition:
+    """The job, for the scorers that there are."""
+
+    @dg.op
+    def relabel_stored_batches(
+        context: dg.OpExecutionContext, config: Relabel, platform: dg.ResourceParam[Platform]
+    ) -> None:
+        """Asks for a score column in every batch that has images. Raises BadInput for one that is no asset."""
+        name = scorer_of(config.column)
+        if name not in scorers:
+            raise BadInput(f"there is no score column {config.column!r}: platform.yaml has {', '.join(scorers)}")
+        stored = stored_batches(DataRoot(platform.home.data))
+        batches = [one for one in context.instance.get_dynamic_partitions(PARTITIONS) if one in stored]
+        tags = {FORCE_TAG: "true"} if config.force else {}
+        _request(context, [dg.AssetKey(["score", name])], batches, f"relabel {column_of(name)}", tags)
+
+    @dg.job(
+        description="Asks for one score column in every stored batch: stale cells only, or with force every row.",
+        executor_def=dg.in_process_executor,
+        tags=RETRIES,
+    )
+    def relabel_column() -> None:
+        relabel_stored_batches()
+
+    return relabel_column
 
 
 def _request(
@@ -101,28 +128,8 @@ def _request(
 ) -> None:
     found: dict[str, str | int] = {"batches": len(batches)}
     if batches:
-        tags = {**tags, **RETRIES}
-        found["backfill"] = request_backfill(context.repository_def, context.instance, assets, batches, title, tags)
+        found["backfill"] = request_backfill(context.instance, assets, batches, title, {**tags, **RETRIES})
         context.log.info(f"asked for {len(batches)} batches: backfill {found['backfill']}, done by the daemon")
     else:
         context.log.info("no batch needs it")
     context.add_output_metadata(found)
-
-
-@dg.job(
-    description="First fill: registers every batch that the sources have and asks for the captions and images of those "
-    "that have none. Labels follow by the relabel sensor.",
-    executor_def=dg.in_process_executor,
-    tags=RETRIES,
-)
-def seed() -> None:
-    discover_and_fill()
-
-
-@dg.job(
-    description="Asks for one score column in every stored batch: stale cells only, or with force every row.",
-    executor_def=dg.in_process_executor,
-    tags=RETRIES,
-)
-def relabel_column() -> None:
-    relabel_stored_batches()

@@ -12,7 +12,7 @@ from dagster._core.instance.config import dagster_instance_config
 from dagster._daemon.types import DaemonHeartbeat
 
 from lance_assets.automation.alerts import alert_on_failure
-from lance_assets.automation.failed_steps import failures
+from lance_assets.automation.failed_steps import events_of, failures
 from lance_assets.automation.webhook import VARIABLE
 from lance_assets.cli.health import backfills, daemon, health_words, instigators
 from lance_assets.definitions import build
@@ -112,11 +112,6 @@ def test_maintenance_compacts_cleans_and_verifies_and_fails_on_damage(platform, 
     assert not done.success and "shots-0123abcd-0-4" in failures(instance, done.run_id)[0]
 
 
-def test_maintenance_has_a_schedule_that_is_off_and_the_alert_is_on(platform, instance):
-    found = {one["name"]: one["on"] for one in instigators(instance, build(platform))}
-    assert found["nightly_maintenance"] is False and found["alert_on_failure"] is True
-
-
 @dg.op
 def breaks():
     raise ValueError("the disk\nis full")
@@ -132,7 +127,7 @@ def alert(instance, result):
         sensor_name="alert_on_failure",
         dagster_instance=instance,
         dagster_run=result.dagster_run,
-        dagster_event=result.get_job_failure_event(),
+        dagster_event=events_of(instance, result.run_id, dg.DagsterEventType.RUN_FAILURE)[0],
     ).for_run_failure()
     return alert_on_failure(context)
 
@@ -166,7 +161,7 @@ def test_the_daemon_counts_as_alive_as_long_as_it_says_so(instance):
     assert said[0].startswith("daemon    NOT running, last seen 20")
 
 
-def test_the_instance_settings_that_a_home_gets_are_ones_that_dagster_takes(tmp_path):
+def test_a_home_gets_instance_settings_that_dagster_takes_an_alert_and_no_maintenance_of_its_own(platform, tmp_path):
     text = resources.files("lance_assets.deploy").joinpath("dagster.yaml").read_text()
     (tmp_path / "dagster.yaml").write_text(text)
     dagster_instance_config(str(tmp_path))
@@ -175,6 +170,8 @@ def test_the_instance_settings_that_a_home_gets_are_ones_that_dagster_takes(tmp_
         assert instance.run_monitoring_enabled and instance.run_retries_enabled
         assert instance.run_retries_max_retries == 0 and not instance.run_retries_retry_on_asset_or_op_failure
         assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
+        found = {one["name"]: one["on"] for one in instigators(instance, build(platform))}
+        assert found["nightly_maintenance"] is False and found["alert_on_failure"] is True
     assert yaml.safe_load(text)["concurrency"]["runs"]["max_concurrent_runs"] == 2
 
 
