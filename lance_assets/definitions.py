@@ -19,6 +19,7 @@ from lance_assets.assets.scores import (
 from lance_assets.assets.sft_dataset import sft_dataset_asset
 from lance_assets.automation.alerts import alert_on_failure
 from lance_assets.automation.backfills import relabel_column_job, seed
+from lance_assets.automation.dead_runs import free_dead_runs
 from lance_assets.automation.jobs import discover_batches
 from lance_assets.automation.maintenance import maintenance, nightly_maintenance
 from lance_assets.automation.run_log import run_log
@@ -50,7 +51,7 @@ def build(platform: Platform) -> dg.Definitions:
         ],
         jobs=[seed, discover_batches, relabel_column_job(list(scorers)), maintenance],
         schedules=[nightly_maintenance],
-        sensors=[alert_on_failure],
+        sensors=[free_dead_runs, alert_on_failure],
         resources={
             "platform": platform,
             "ray_cluster": RayCluster(address=config.ray.address, num_cpus=config.ray.num_cpus),

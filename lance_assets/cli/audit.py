@@ -132,4 +132,4 @@ def _card(root: DataRoot, home: Home, flags: Namespace) -> Answer:
     from lance_assets.preview.card import html, markdown
 
     found = data_card(root, [{"path": one.path, "tag": one.manifest["tag"]} for one in _trained(home)])
-    return found, [html(found) if flags.html else markdown(found)]
+    return found, [(html(found) if flags.html else markdown(found)).rstrip()]

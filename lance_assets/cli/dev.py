@@ -152,8 +152,8 @@ class _Dev:
     def _reap(self, instance: dg.DagsterInstance) -> None:
         """Runs whose process is gone: of a command line that was killed, and, since no code server of this home lives
         before the parts start or after they ended, all that the UI or a sensor launched."""
+        from lance_assets.automation.dead_runs import reap
         from lance_assets.cli.launched import fail_launched
-        from lance_assets.cli.runs import reap
 
         for run_id in [*reap(instance), *fail_launched(instance)]:
             say(f"run {run_id} was cut off: marked as failed, its slots are free; re-execute it in the UI")

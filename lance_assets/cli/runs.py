@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 
 import dagster as dg
-import psutil
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -19,15 +18,14 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from lance_assets.automation.dead_runs import PID_TAG, process_tag
 from lance_assets.automation.failed_steps import events_of
 from lance_assets.settings import HOME_VARIABLE, Home
 
 MODULE = "lance_assets.definitions"
 LOCATION = "lance_assets"  # as in workspace.yaml
-PID_TAG = "lance_assets/process"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 RUN_CONFIG = {"loggers": {"console": {}}}  # without it Dagster prints every event
@@ -62,7 +60,7 @@ def execute(
         job.get_definition(),
         run_config=RUN_CONFIG,
         asset_selection=selection,
-        tags={**tags, **ends, PID_TAG: _process_tag()},
+        tags={**tags, **ends, PID_TAG: process_tag()},
         remote_job_origin=_origin(),
         job_code_origin=job.get_python_origin(),
     )
@@ -76,46 +74,11 @@ def execute(
     return finished
 
 
-def reap(instance: dg.DagsterInstance) -> list[str]:
-    """Fails runs that a command line started and whose process is dead, and frees their pool slots; returns their ids.
-
-    Dagster's run monitoring does not notice them: a kill -9 leaves them STARTED with their slots for ever.
-    """
-    dead: list[str] = []
-    for run in dead_runs(instance):
-        instance.report_run_failed(run, "the process of this run died")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        dead.append(run.run_id)
-    return dead
-
-
-def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Runs that count as in progress although the command line that started them is gone. A re-execution from the UI
-    carries the tags of its parent, but not its process."""
-    open_runs = instance.get_runs(dg.RunsFilter(statuses=[*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.NOT_STARTED]))
-    ours = [run for run in open_runs if PID_TAG in run.tags and run.parent_run_id is None]
-    return [run for run in ours if not _alive(run.tags[PID_TAG])]
-
-
 def _interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
     kinds = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
     data = [event.event_specific_data for kind in kinds for event in events_of(instance, run_id, kind)]
     errors = [error for one in data if (error := getattr(one, "error", None)) is not None]
     return any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in errors)
-
-
-def _process_tag() -> str:
-    """Pid and start time: a pid alone may be somebody else's by now."""
-    me = psutil.Process()
-    return f"{me.pid}-{int(me.create_time())}"
-
-
-def _alive(tag: str) -> bool:
-    pid, _, started = tag.partition("-")
-    try:
-        return int(psutil.Process(int(pid)).create_time()) == int(started)
-    except (psutil.NoSuchProcess, ValueError):
-        return False
 
 
 def _loadable() -> LoadableTargetOrigin:

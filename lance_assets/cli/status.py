@@ -32,9 +32,10 @@ def read(platform: Platform) -> dict[str, Any]:
     """What is stored, what is stale and why, what Dagster is doing and what failed last."""
     import dagster as dg
 
+    from lance_assets.automation.dead_runs import dead_runs
     from lance_assets.automation.failed_steps import failures
     from lance_assets.cli.health import backfills, daemon, instigators
-    from lance_assets.cli.runs import dead_runs, open_instance
+    from lance_assets.cli.runs import open_instance
     from lance_assets.cli.work import known_batches, pending
     from lance_assets.compute.label import identity_of
     from lance_assets.compute.registry import active_scorers

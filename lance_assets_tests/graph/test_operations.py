@@ -2,6 +2,8 @@
 ask for."""
 
 import json
+import subprocess
+import sys
 import time
 from importlib import resources
 
@@ -12,6 +14,7 @@ from dagster._core.instance.config import dagster_instance_config
 from dagster._daemon.types import DaemonHeartbeat
 
 from lance_assets.automation.alerts import alert_on_failure
+from lance_assets.automation.dead_runs import PID_TAG, free_dead_runs, process_tag
 from lance_assets.automation.failed_steps import events_of, failures
 from lance_assets.automation.webhook import VARIABLE
 from lance_assets.cli.health import backfills, daemon, health_words, instigators
@@ -147,6 +150,22 @@ def test_a_failed_run_is_posted_with_its_step_and_a_broken_webhook_fails_nothing
     monkeypatch.delenv(VARIABLE)
     alert(instance, result)
     assert len(hook.bodies) == 2
+
+
+def test_a_run_whose_process_died_is_failed_and_others_are_left_alone(instance):
+    job = dg.GraphDefinition(name="empty").to_job()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    mine = process_tag()
+    here, started, host = mine.split("-", 2)
+    tags = [mine, f"{gone.pid}-{started}-{host}", f"{here}-1-{host}", f"{gone.pid}-{started}-elsewhere"]
+    runs = [
+        instance.create_run_for_job(job, tags={PID_TAG: tag}, status=dg.DagsterRunStatus.STARTED).run_id for tag in tags
+    ]
+    said = free_dead_runs(dg.build_sensor_context(instance=instance))
+    statuses = [instance.get_run_by_id(run).status for run in runs]
+    assert statuses == [dg.DagsterRunStatus[one] for one in ("STARTED", "FAILURE", "FAILURE", "STARTED")]
+    assert runs[1] in str(said) and runs[3] not in str(said)
 
 
 def test_the_daemon_counts_as_alive_as_long_as_it_says_so(instance):
