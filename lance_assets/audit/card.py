@@ -31,7 +31,7 @@ from lance_assets.store.versions import HOLD, steady
 
 #: Hosts that are named; the others are added up.
 HOSTS = 20
-HOST = r"^[a-z]+://(?P<host>[^/:?#]+)"
+HOST = pc.ExtractRegexOptions(r"^[a-z]+://(?:[^/@]*@)?(?P<host>[^/:?#@]+)")
 
 
 def data_card(root: DataRoot, checkpoints: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
@@ -114,8 +114,8 @@ def _hosts(dataset: lance.LanceDataset) -> dict[str, int]:
     """Where images were fetched from; those of no URL (local or embedded) are under an empty name."""
     counts: Counter[str] = Counter()
     for part in dataset.scanner(columns=["image_url"]).to_batches():
-        hosts = pc.struct_field(pc.extract_regex(part.column(0), HOST), "host")
-        for one in pc.fill_null(hosts, "").value_counts().to_pylist():
+        hosts = pc.call_function("extract_regex", [part.column(0)], HOST).field("host").fill_null("")
+        for one in hosts.value_counts().to_pylist():
             counts[one["values"]] += one["counts"]
     first = dict(counts.most_common(HOSTS))
     left = sum(counts.values()) - sum(first.values())
@@ -127,9 +127,10 @@ def _captions(dataset: lance.LanceDataset) -> dict[str, Any]:
     lengths: list[np.ndarray] = []
     for part in dataset.scanner(columns=["messages"]).to_batches():
         messages = part.column(0)
-        ends = messages.offsets.to_numpy()[1:][np.asarray(pc.list_value_length(messages)) > 0] - 1
+        starts, ends = messages.offsets.to_numpy()[:-1], messages.offsets.to_numpy()[1:]
+        ends = ends[ends > starts] - 1
         contents = messages.values.field("content").take(pa.array(ends))
-        lengths.append(pc.utf8_length(contents).fill_null(0).to_numpy(zero_copy_only=False))
+        lengths.append(pc.call_function("utf8_length", [contents]).fill_null(0).to_numpy(zero_copy_only=False))
     missing = dataset.count_rows("caption_missing")
     return {"missing": missing, "characters": quantiles(np.concatenate(lengths) if lengths else np.array([]))}
 

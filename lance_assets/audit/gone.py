@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -14,12 +13,13 @@ from lance_assets.store import ledger
 from lance_assets.store.changes import COUNTS, MAKER
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
+from lance_assets.store.versions import made_at
 
 
 def around(root: DataRoot, found: Mapping[str, Any]) -> dict[str, Any]:
     """What the ledger says of the time around a version that was cleaned up: which passes worked from it, and what was
     announced between the versions beside it that are kept. Which of that it published, nobody knows any more."""
-    times = {name: _time(root, found[name]) for name in ("older", "newer")}
+    times = {name: made_at(open_images(root, found[name])) if found[name] else None for name in ("older", "newer")}
     rows = ledger.read(
         root,
         columns=["column", *MAKER, *COUNTS, "batch", "run_id", "read_version", "started", "planned", "carried_from"],
@@ -34,14 +34,10 @@ def around(root: DataRoot, found: Mapping[str, Any]) -> dict[str, Any]:
         "gone": "its manifest, and the files that no kept version refers to",
         "older_time": when(times["older"]),
         "newer_time": when(times["newer"]),
-        "existed_by": when(pc.min(later["started"]).as_py()),
+        "existed_by": when(min(later["started"].to_pylist(), default=None)),
         "read_by": _announced(rows.filter(pc.field("read_version") == found["version"])),
         "announced_between": _announced(between),
     }
-
-
-def _time(root: DataRoot, version: int | None) -> datetime | None:
-    return None if version is None else open_images(root, version).get_version()["timestamp"].astimezone(UTC)
 
 
 def _announced(rows: pa.Table) -> list[dict[str, Any]]:

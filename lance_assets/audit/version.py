@@ -15,7 +15,7 @@ from lance_assets.store.changes import Changes, changes, published
 from lance_assets.store.files import DataRoot
 from lance_assets.store.selection import manifests
 from lance_assets.store.table import open_images
-from lance_assets.store.versions import HOLD, steady
+from lance_assets.store.versions import HOLD, made_at, steady
 
 #: What Lance calls the operation of a commit, and what that is here.
 OPERATIONS = {
@@ -68,7 +68,7 @@ def _kept(root: DataRoot, found: Mapping[str, Any]) -> dict[str, Any]:
         changed = published(root, done) if done else None
     run = (done.transaction_properties or {}).get(RUN) if done else None
     return {
-        "time": when(said["timestamp"]),
+        "time": when(made_at(dataset)),
         "rows": dataset.count_rows(),
         "fragments": int(said["metadata"]["total_fragments"]),
         "bytes": int(said["metadata"]["total_files_size"]),

@@ -18,6 +18,7 @@ from lance_assets.store.staleness import Identity
 from lance_assets.store.table import open_images
 
 OUTCOMES = {
+    "rejected": "not selected",
     "train": "selected, and trains",
     "held_out": "selected, and held out for evaluation",
     "filtered": "not selected",
@@ -125,7 +126,7 @@ def _pinned(root: DataRoot, row: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def why_words(found: Mapping[str, Any]) -> list[str]:
     """The same for people."""
-    lines = ["", *labelled([("now", OUTCOMES.get(found["outcome"], found["outcome"]))])]
+    lines = ["", *labelled([("now", OUTCOMES[found["outcome"]])])]
     lines += labelled([("because", reason) for reason in found["because"]])
     if found["clauses"]:
         holds = {True: "yes", False: "no", None: "NULL"}

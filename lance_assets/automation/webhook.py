@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import urllib3
+from urllib3.util import parse_url
 
 from lance_assets.errors import in_one_line
 
@@ -51,7 +52,7 @@ def post(url: str, body: dict[str, Any]) -> str | None:
 def unusable(url: str) -> str | None:
     """Why an address must not be posted to; None = it may."""
     try:
-        said = urllib3.util.parse_url(url)
+        said = parse_url(url)
     except urllib3.exceptions.LocationParseError:
         return f"{VARIABLE} is no address"
     if said.host and (said.scheme == "https" or (said.scheme == "http" and said.host in LOOPBACK)):

@@ -110,7 +110,8 @@ def _announced(root: DataRoot, files: Collection[str]) -> pa.Table:
     """What the ledger says of these files, without the runs of cells that were only carried into them."""
     rows = ledger.read(root, columns=["column", "batch", "planned_file", *MAKER, *COUNTS, "run_id", "carried_from"])
     rows = rows.filter(pc.field("planned_file").isin(pa.array(sorted(files), pa.string())))
-    runs = pc.if_else(rows["carried_from"].is_null(), rows["run_id"], pa.scalar(None, pa.string()))
+    carried = rows["carried_from"].is_valid().to_numpy()
+    runs = pa.array(rows["run_id"].to_numpy(zero_copy_only=False), pa.string(), mask=carried)
     return rows.set_column(rows.schema.get_field_index("run_id"), "run_id", runs)
 
 

@@ -195,5 +195,6 @@ def test_a_home_gets_instance_settings_that_dagster_takes_an_alert_and_no_mainte
 
 
 def test_training_and_downloads_wait_in_pools(platform):
-    pools = {key.to_user_string(): one.op.pool for one in build(platform).assets or () for key in one.keys}
+    assets = build(platform).resolve_asset_graph().assets_defs
+    pools = {key.to_user_string(): one.op.pool for one in assets for key in one.keys}
     assert pools["qwen_vl_checkpoint"] == pools["evaluation"] == "gpu" and pools["image_dataset"] == "images"

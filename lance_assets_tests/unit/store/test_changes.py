@@ -28,6 +28,14 @@ def between(root, before, after):
     return changes(root, open_images(root, before), open_images(root, after))
 
 
+def of_itself(root):
+    """What the newest commit says."""
+    here = open_images(root)
+    commit = here.read_transaction(here.version)
+    assert commit is not None
+    return published(root, commit)
+
+
 def test_a_stored_batch_adds_its_rows_and_a_new_column_is_named(root):
     found = between(root, STORED - 1, STORED)
     assert found.rows == {BATCH: RowChanges(added=10)} and found.runs == ["download"] and not found.cells
@@ -75,13 +83,10 @@ def test_compaction_moves_every_row_and_computes_nothing(tmp_path):
 def test_a_commit_speaks_for_itself_where_the_version_before_it_is_gone(tmp_path):
     root = DataRoot(tmp_path / "data")
     add_batch(root, "a", 4)
-    stored = open_images(root)
-    assert published(root, stored.read_transaction(stored.version)).rows == {"a": RowChanges(added=4)}
+    assert of_itself(root).rows == {"a": RowChanges(added=4)}
     Labeller(root)("a", SHARP, run_id="one")
     cleanup(root, timedelta(0))
-    here = open_images(root)
-    found = published(root, here.read_transaction(here.version))
-    assert [(one.column, one.cells, one.runs) for one in found.cells] == [(SHARP.column, 4, ["one"])]
+    assert [(one.column, one.cells, one.runs) for one in of_itself(root).cells] == [(SHARP.column, 4, ["one"])]
 
 
 def test_cells_that_nobody_announced_are_told_to_be_unexplained(tmp_path):
