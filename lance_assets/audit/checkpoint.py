@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,24 +24,29 @@ APART = ("sha256", "version", "tag", "created")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files beside a checkpoint's weights, as plain data; `weights` are bytes by file name."""
+    """The files beside a checkpoint's weights, as plain data (see training.artifacts)."""
 
     path: str
     summary: Mapping[str, Any]
     manifest: Mapping[str, Any]
     recipe: Mapping[str, Any] | None
+    environment: Mapping[str, Any] | None
     evaluation: Mapping[str, Any] | None
     weights: Mapping[str, int]
+    digests: Mapping[str, str] | None
+    differ: Sequence[str] | None
 
 
 def audit_checkpoint(root: DataRoot, one: Checkpoint) -> dict[str, Any]:
     """Plain data about a checkpoint. The check of its rows counts them at the pinned version; `repro --check` compares
     their digest. Raises BadInput where there is no image table."""
     summary, manifest = one.summary, one.manifest
-    trained = ("base", "run_id", "steps", "seconds", "loss_first", "loss_last", "reader", "environment")
+    trained = ("base", "base_sha256", "run_id", "steps", "seconds", "loss_first", "loss_last", "reader")
     return {
         "path": one.path,
         "weights": dict(one.weights),
+        "digests": one.digests,
+        "differ": one.differ,
         **{name: summary.get(name) for name in trained},
         "manifest": {name: value for name, value in manifest.items() if name != "scorers"},
         "manifest_intact": _digest({n: v for n, v in manifest.items() if n not in APART}) == manifest.get("sha256"),
@@ -49,6 +54,7 @@ def audit_checkpoint(root: DataRoot, one: Checkpoint) -> dict[str, Any]:
         "recipe": one.recipe,
         "recipe_sha256": summary.get("recipe_sha256"),
         "recipe_intact": None if one.recipe is None else _digest(one.recipe) == summary.get("recipe_sha256"),
+        "environment": one.environment,
         "evaluation": one.evaluation,
         **_rows(root, manifest),
     }

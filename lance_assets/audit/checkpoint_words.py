@@ -17,7 +17,9 @@ RECIPE = (
 def words(found: Mapping[str, Any]) -> list[str]:
     lines = labelled([("checkpoint", f" {found['path']}"), ("base", str(found["base"]))])
     size = sum(found["weights"].values())
-    lines += labelled([("weights", f"{len(found['weights'])} safetensors files, {size / 1e6:.1f} MB")])
+    lines += labelled(
+        [("weights", f"{len(found['weights'])} safetensors files, {size / 1e6:.1f} MB; {_compared(found)}")]
+    )
     lines += [*_manifest(found), *_made(found), *_quality(found), *_table(found["table"]), *_head(found["head"])]
     rows = [
         [column, one["version"], one["config_hash"][:12]] for column, made in found["scorers"].items() for one in made
@@ -53,16 +55,23 @@ def _made(found: Mapping[str, Any]) -> list[str]:
     made = found["environment"]
     if made is None:
         return lines + labelled([("code", "unrecorded: an earlier release trained it")])
-    changed = {True: ", with changes that no commit has", None: ", changes unknown"}.get(made["changed"], "")
     packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
     return lines + labelled(
         [
-            ("code", f"commit {made['commit'] or 'unknown'}{changed}"),
+            ("code", f"lance_assets {made['lance_assets']}, commit {made['commit'] or 'unknown'}"),
             ("packages", packages),
-            ("machine", f"Python {made['python']}, {made['platform']}, {made['device']}"),
-            ("finished", f"{made['finished']}, {found['seconds']} s of training"),
+            ("machine", f"Python {made['python']}, {made['machine']}; {found['seconds']} s of training"),
         ]
     )
+
+
+def _compared(found: Mapping[str, Any]) -> str:
+    if found["digests"] is None:
+        return "no digest was recorded"
+    if found["differ"] is None:
+        return "too large to be compared with their digests here"
+    named = ", ".join(found["differ"])
+    return f"NOT what was trained: {named}" if named else "they are what their digests say"
 
 
 def _quality(found: Mapping[str, Any]) -> list[str]:

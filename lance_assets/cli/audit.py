@@ -87,10 +87,9 @@ def _row(root: DataRoot, home: Home, flags: Namespace) -> Answer:
 def _trained(home: Home) -> list[Trained]:
     """Every checkpoint of the home, newest first."""
     from lance_assets.audit.trained import Trained
-    from lance_assets.training.artifacts import MANIFEST, finished
-    from lance_assets.training.manifest import read_manifest
+    from lance_assets.compute.checkpoints import finished_with_manifests
 
-    return [Trained(str(path), read_manifest(path / MANIFEST)) for path in finished(home.checkpoints)]
+    return [Trained(path, manifest) for path, manifest in finished_with_manifests(home.checkpoints)]
 
 
 def _column(root: DataRoot, home: Home, flags: Namespace) -> Answer:

@@ -17,8 +17,6 @@ from lance_assets.atomic import write_json
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
-from lance_assets.training import artifacts
-from lance_assets.training.artifacts import EVALUATION, LATEST, MANIFEST, RECIPE, SUMMARY, finished, latest
 from lance_assets.training.evaluate import evaluate
 from lance_assets.training.launch import PROGRESS_FILE, prepare, task_environment, train
 from lance_assets.training.manifest import read_manifest
@@ -26,6 +24,12 @@ from lance_assets.training.recipe import load_recipe
 from lance_assets.training.tiny import build_tiny
 
 Report = Callable[[str], None]
+
+#: Beside the weights: what a checkpoint was made of. Its presence says that training ended.
+SUMMARY = "lance_assets.json"
+MANIFEST = "manifest.json"
+EVALUATION = "evaluation.json"
+LATEST = "latest.json"
 
 #: As `model_name_or_path` in a recipe: the tiny Qwen2.5-VL that is built here.
 TINY = "tiny"
@@ -87,7 +91,7 @@ def _train_anew(
         **trained,
     }
     write_json(out / "model" / MANIFEST, manifest)
-    write_json(out / "model" / RECIPE, recipe)
+    write_json(out / "model" / "recipe.json", recipe)
     write_json(out / "model" / SUMMARY, summary)
     return summary
 
@@ -115,13 +119,8 @@ def read_summary(checkpoint: Path) -> dict[str, Any] | None:
 
 def latest_checkpoint(places: Places) -> dict[str, Any] | None:
     """The summary of the checkpoint that was materialized last; None before the first."""
-    return latest(places.checkpoints)
-
-
-def training_sets(places: Places) -> list[dict[str, str]]:
-    """{path, tag} of every finished checkpoint and the training set that it saw, newest first. Raises BadInput."""
-    found = finished(places.checkpoints)
-    return [{"path": str(path), "tag": read_manifest(path / MANIFEST)["tag"]} for path in found]
+    path = places.checkpoints / LATEST
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def manifest_of(summary: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +130,8 @@ def manifest_of(summary: dict[str, Any]) -> dict[str, Any]:
 
 def evaluation_of(summary: dict[str, Any]) -> dict[str, Any] | None:
     """What the evaluation of a checkpoint said; None before it."""
-    return artifacts.evaluation_of(Path(summary["path"]))
+    path = Path(summary["path"]) / EVALUATION
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def base_model(recipe: dict[str, Any], manifest: dict[str, Any], models: Path, report: Report) -> str:

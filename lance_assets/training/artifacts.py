@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +15,32 @@ from lance_assets.training.manifest import read_manifest
 SUMMARY = "lance_assets.json"
 MANIFEST = "manifest.json"
 RECIPE = "recipe.json"
+ENVIRONMENT = "environment.json"
+#: SHA-256 by file name.
+DIGESTS = "digests.json"
 EVALUATION = "evaluation.json"
 #: In the folder of all checkpoints: the summary of the one that was materialized last.
 LATEST = "latest.json"
 WEIGHTS = "*.safetensors"
+#: Files are compared with their digests where they are not larger than that together.
+COMPARED_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Of one checkpoint. `recipe` and `evaluation` None = it has none; `weights` are bytes by file name."""
+    """Of one checkpoint; None = it has no such file. `weights` are bytes by file name, `digests` what training
+    recorded, `differ` names the files that are not what was recorded: None = nothing was recorded, or it is too large
+    to be compared here."""
 
     path: Path
     summary: dict[str, Any]
     manifest: dict[str, Any]
     recipe: dict[str, Any] | None
+    environment: dict[str, Any] | None
     evaluation: dict[str, Any] | None
     weights: dict[str, int]
+    digests: dict[str, str] | None
+    differ: list[str] | None
 
 
 def read_artifacts(folder: Path) -> Artifacts:
@@ -38,17 +49,26 @@ def read_artifacts(folder: Path) -> Artifacts:
     if here is None:
         what = "it does not exist" if not folder.exists() else f"it has no {SUMMARY}, so no training ended in it"
         raise BadInput(f"{folder} is no checkpoint of this platform: {what}")
-    summary = _json(here / SUMMARY)
-    if summary is None:
-        raise BadInput(f"{here / SUMMARY} went while it was read")
+    digests = _json(here / DIGESTS)
     return Artifacts(
         here,
-        summary,
+        _json(here / SUMMARY) or {},
         read_manifest(here / MANIFEST),
         _json(here / RECIPE),
+        _json(here / ENVIRONMENT),
         evaluation_of(here),
         {path.name: path.stat().st_size for path in sorted(here.glob(WEIGHTS))},
+        digests,
+        None if digests is None else _differ(here, digests),
     )
+
+
+def _differ(folder: Path, digests: dict[str, str]) -> list[str] | None:
+    there = {name: folder / name for name in digests if (folder / name).is_file()}
+    if sum(path.stat().st_size for path in there.values()) > COMPARED_BYTES:
+        return None
+    same = [name for name, path in there.items() if hashlib.sha256(path.read_bytes()).hexdigest() == digests[name]]
+    return sorted(set(digests) - set(same))
 
 
 def finished(checkpoints: Path) -> list[Path]:

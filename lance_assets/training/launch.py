@@ -10,7 +10,6 @@ from typing import Any
 
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.training import finder
-from lance_assets.training.environment import environment
 from lance_assets.training.manifest import check_manifest, side
 from lance_assets.training.stats import VARIABLE, read_stats
 
@@ -81,9 +80,9 @@ def prepare(manifest: dict[str, Any], recipe: dict[str, Any], base: Path, out: P
 def train(args: dict[str, Any]) -> dict[str, Any]:
     """Runs LLaMA-Factory in this process, which should be a fresh one with `task_environment`.
 
-    Returns {"loss_first", "loss_last", "curve": [{"step", "loss"}], "steps", "seconds", "checkpoint", "reader",
-    "environment"}; a loss is the mean over `logging_steps` steps, seconds are wall time, imports included. Raises
-    BadInput, MissingExtra, and whatever LLaMA-Factory raises.
+    Returns {"loss_first", "loss_last", "curve": [{"step", "loss"}], "steps", "seconds", "checkpoint", "reader"}; a loss
+    is the mean over `logging_steps` steps, seconds are wall time, imports included. Raises BadInput, MissingExtra, and
+    whatever LLaMA-Factory raises.
     """
     started = time.monotonic()
     output = Path(args["output_dir"])
@@ -112,7 +111,6 @@ def train(args: dict[str, Any]) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 2),
         "checkpoint": str(output),
         "reader": read_stats(record),
-        "environment": environment(),
     }
 
 
