@@ -4,7 +4,7 @@ import dagster as dg
 
 from lance_assets.assets.common import PlatformParam, data_root
 from lance_assets.audit.card import data_card as counted
-from lance_assets.compute.checkpoints import finished_with_manifests
+from lance_assets.compute.checkpoints import finished_checkpoints
 from lance_assets.preview.card import html, markdown
 from lance_assets.store.files import write
 
@@ -19,8 +19,8 @@ def data_card(context: dg.AssetExecutionContext, platform: PlatformParam) -> dg.
     """Counts, sources, rights, formats, score distributions, duplicates, rejects, versions and training sets, as
     Markdown and as one HTML page. The same as `lance-assets audit card`."""
     root = data_root(platform)
-    trained = finished_with_manifests(platform.home.checkpoints)
-    card = counted(root, [{"path": path, "tag": manifest["tag"]} for path, manifest in trained])
+    trained = finished_checkpoints(platform.home.checkpoints)
+    card = counted(root, [{"path": one.path, "tag": one.tag} for one in trained])
     text = markdown(card)
     write(root, MARKDOWN, text.encode())
     write(root, HTML, html(card).encode())

@@ -19,10 +19,12 @@ Side = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Trained:
-    """A checkpoint as far as its rows go: the folder of its weights, and the manifest of its training set."""
+    """A checkpoint as far as its rows go: the folder of its weights, and the manifest of its training set; None where
+    that cannot be read, `problem` says why."""
 
     path: str
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, Any] | None
+    problem: str | None = None
 
 
 class PinGone(RuntimeError):
@@ -58,6 +60,9 @@ def trained_on(root: DataRoot, checkpoints: Sequence[Trained], batch: str, id: s
     sides: dict[str, tuple[Side | None, str | None]] = {}  # several checkpoints may have one training set
     found: list[dict[str, Any]] = []
     for one in checkpoints:
+        if one.manifest is None:
+            found.append({"path": one.path, "tag": None, "version": None, "side": None, "unknown": one.problem})
+            continue
         tag = one.manifest["tag"]
         if tag not in sides:
             try:

@@ -13,7 +13,6 @@ from lance_assets.errors import BadInput
 from lance_assets.settings import Home, Platform
 
 if TYPE_CHECKING:
-    from lance_assets.audit.trained import Trained
     from lance_assets.store.files import DataRoot
 
 #: What is named after each kind; None = nothing.
@@ -67,8 +66,11 @@ def main(flags: Namespace) -> int:
 
 def _row(root: DataRoot, home: Home, flags: Namespace) -> Answer:
     from lance_assets.audit.row import audit_row, words
+    from lance_assets.audit.trained import Trained
+    from lance_assets.compute.checkpoints import finished_checkpoints
 
-    found = audit_row(root, flags.name, _trained(home))
+    trained = [Trained(**vars(one)) for one in finished_checkpoints(home.checkpoints)]
+    found = audit_row(root, flags.name, trained)
     if not flags.why:
         return found, words(found)
     from lance_assets.audit.why import audit_why, why_words
@@ -82,14 +84,6 @@ def _row(root: DataRoot, home: Home, flags: Namespace) -> Answer:
     groups = content_groups(platform, scorers)
     found["why"] = audit_why(root, found, sft.filter, sft.split, groups, identities)
     return found, [*words(found), *why_words(found["why"])]
-
-
-def _trained(home: Home) -> list[Trained]:
-    """Every checkpoint of the home, newest first."""
-    from lance_assets.audit.trained import Trained
-    from lance_assets.compute.checkpoints import finished_with_manifests
-
-    return [Trained(path, manifest) for path, manifest in finished_with_manifests(home.checkpoints)]
 
 
 def _column(root: DataRoot, home: Home, flags: Namespace) -> Answer:
@@ -128,7 +122,8 @@ def _checkpoint(root: DataRoot, home: Home, flags: Namespace) -> Answer:
 
 def _card(root: DataRoot, home: Home, flags: Namespace) -> Answer:
     from lance_assets.audit.card import data_card
+    from lance_assets.compute.checkpoints import finished_checkpoints
     from lance_assets.preview.card import html, markdown
 
-    found = data_card(root, [{"path": one.path, "tag": one.manifest["tag"]} for one in _trained(home)])
+    found = data_card(root, [{"path": one.path, "tag": one.tag} for one in finished_checkpoints(home.checkpoints)])
     return found, [(html(found) if flags.html else markdown(found)).rstrip()]

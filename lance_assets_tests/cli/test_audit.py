@@ -136,6 +136,13 @@ def test_a_checkpoint_is_found_by_its_name_or_its_folder(home, run):
         assert found["table"]["same_rows"] is True and found["run_id"] == "trained"
 
 
+def test_a_damaged_manifest_spoils_the_answer_about_its_checkpoint_only(home, run):
+    (home / "checkpoints" / "one" / "model" / MANIFEST).write_text("{")
+    [seen] = run(f"audit row {FAILS} --json").json()["checkpoints"]
+    assert seen["side"] is None and "is not JSON" in seen["unknown"]
+    assert "is not JSON" in run("audit card --json").json()["checkpoints"][0]["tag"]
+
+
 def test_a_version_and_the_card_are_told(home, run):
     newest = open_images(root_of(home)).version
     found = run(f"audit version {newest} --json").json()

@@ -160,4 +160,6 @@ def test_a_checkpoint_whose_version_is_gone_is_told_and_not_guessed(root):
     found = audit_row(root, FAILS, [Trained("one", manifest), Trained("two", other)])["checkpoints"]
     assert [one["side"] for one in found] == [None, None]
     assert "version 999" in found[0]["unknown"] and "/elsewhere" in found[1]["unknown"]
+    [damaged] = audit_row(root, FAILS, [Trained("three", None, "it is not JSON")])["checkpoints"]
+    assert damaged["unknown"] == "it is not JSON"
     assert "whether one saw it" in "\n".join(words(audit_row(root, FAILS, [Trained("one", manifest)])))
