@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lance_assets.store import ledger
-from lance_assets.store.columns import field_ids, owner, score_columns
+from lance_assets.store.columns import field_ids, score_columns
 from lance_assets.store.files import DataRoot
 from lance_assets.store.fragments import image_file
 
@@ -71,8 +71,9 @@ class Changes:
 def changes(root: DataRoot, before: lance.LanceDataset, after: lance.LanceDataset) -> Changes:
     """What became of the table from one version to a later one. Raises OSError where a file of either is gone."""
     there = before.schema.names
-    files = {column: _files(after, column) - _files(before, column) for column in score_columns(after.schema)}
-    images = _images(after) - _images(before)
+    old, new = _files(before), _files(after)
+    files = {column: new[column] - old.get(column, set()) for column in score_columns(after.schema)}
+    images = new[ledger.IMAGE] - old[ledger.IMAGE]
     rows = _announced(root, {file for some in (*files.values(), images) for file, _ in some})
     cells = rows.filter(CELLS)
     known = set(zip(cells["column"].to_pylist(), cells["planned_file"].to_pylist(), strict=True))
@@ -138,17 +139,22 @@ def _by_maker(rows: pa.Table) -> list[CellChanges]:
     ]
 
 
-def _files(dataset: lance.LanceDataset, column: str) -> set[tuple[str, int]]:
-    """(name, rows) of the files that answer for a score column; none where there is no such column."""
-    if column not in score_columns(dataset.schema):
-        return set()
-    first = field_ids(dataset, column)[0]
-    found = ((owner(one, first), one.physical_rows - one.num_deletions) for one in dataset.get_fragments())
-    return {(file, rows) for file, rows in found if file is not None}
-
-
-def _images(dataset: lance.LanceDataset) -> set[tuple[str, int]]:
-    return {(image_file(dataset, one), one.physical_rows) for one in dataset.get_fragments()}
+def _files(dataset: lance.LanceDataset) -> dict[str, set[tuple[str, int]]]:
+    """(name, rows) of the files that answer for each score column, and for the images."""
+    images = dataset.lance_schema.field(ledger.IMAGE)
+    fields = {column: field_ids(dataset, column)[0] for column in score_columns(dataset.schema)}
+    fields |= {ledger.IMAGE: images.id()} if images else {}
+    found: dict[str, set[tuple[str, int]]] = {ledger.IMAGE: set(), **{column: set() for column in fields}}
+    for one in dataset.get_fragments():
+        rows = one.physical_rows - one.num_deletions
+        owners: dict[int, str] = {}
+        for file in one.data_files():
+            for number in file.fields:
+                owners.setdefault(number, str(file.path))  # the first file that has a field answers for it
+        for column, number in fields.items():
+            if number in owners:
+                found[column].add((owners[number], rows))
+    return found
 
 
 def row_changes(
