@@ -75,7 +75,8 @@ def _compared(found: Mapping[str, Any]) -> str:
 
 
 def _quality(found: Mapping[str, Any]) -> list[str]:
-    losses = [("loss", f"{found['loss_first']} at first, {found['loss_last']} after {found['steps']} steps")]
+    first, last = (shown(found[name]) for name in ("loss_first", "loss_last"))
+    losses = [("loss", f"{first} at first, {last} after {found['steps']} steps")]
     evaluation = found["evaluation"]
     if evaluation is None:
         return labelled([*losses, ("evaluation", " not made yet")])

@@ -78,7 +78,7 @@ def trained_on(root: DataRoot, checkpoints: Sequence[Trained], batch: str, id: s
 
 def trained_words(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """One labelled line each, for people."""
-    said = {"train": "trained", "test": "held out of"}
+    said = {"train": "trained", "test": "held out"}
     return [
         ("unknown", f"whether {one['path']} saw it: {one['unknown']}")
         if one["unknown"]
