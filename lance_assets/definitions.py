@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from lance_assets.assets.checkpoint import qwen_vl_checkpoint
+from lance_assets.assets.data_card import data_card
 from lance_assets.assets.evaluation import evaluation
 from lance_assets.assets.image_dataset import image_dataset
 from lance_assets.assets.raw_captions import raw_captions
@@ -16,7 +17,11 @@ from lance_assets.assets.scores import (
     score_key,
 )
 from lance_assets.assets.sft_dataset import sft_dataset_asset
+from lance_assets.automation.alerts import alert_on_failure
+from lance_assets.automation.backfills import relabel_column_job, seed
+from lance_assets.automation.dead_runs import free_dead_runs
 from lance_assets.automation.jobs import discover_batches
+from lance_assets.automation.maintenance import maintenance, nightly_maintenance
 from lance_assets.automation.run_log import run_log
 from lance_assets.compute.cluster import RayCluster
 from lance_assets.compute.registry import active_scorers
@@ -40,10 +45,13 @@ def build(platform: Platform) -> dg.Definitions:
             *(own_score(scorer, _models_of(name)) for name, scorer in own.items()),
             *(duplicate_score(scorer) for scorer in across),
             sft_dataset_asset([score_key(name) for name in scorers]),
+            data_card,
             qwen_vl_checkpoint,
             evaluation,
         ],
-        jobs=[discover_batches],
+        jobs=[seed, discover_batches, relabel_column_job(list(scorers)), maintenance],
+        schedules=[nightly_maintenance],
+        sensors=[free_dead_runs, alert_on_failure],
         resources={
             "platform": platform,
             "ray_cluster": RayCluster(address=config.ray.address, num_cpus=config.ray.num_cpus),

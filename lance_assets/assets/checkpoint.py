@@ -10,7 +10,9 @@ from lance_assets.preview.curve import curve_markdown
 from lance_assets.store.selection import latest_manifest
 
 
-@dg.asset(deps=["sft_dataset"], group_name="training", code_version="1", kinds={"ray", "pytorch", "huggingface"})
+@dg.asset(
+    deps=["sft_dataset"], group_name="training", code_version="1", kinds={"ray", "pytorch", "huggingface"}, pool="gpu"
+)
 def qwen_vl_checkpoint(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:

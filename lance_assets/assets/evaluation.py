@@ -14,7 +14,7 @@ from lance_assets.preview.verdict import examples_markdown, facts_markdown
 ROWS = 40
 
 
-@dg.asset(deps=[qwen_vl_checkpoint], group_name="training", code_version="1", kinds={"ray", "pytorch"})
+@dg.asset(deps=[qwen_vl_checkpoint], group_name="training", code_version="1", kinds={"ray", "pytorch"}, pool="gpu")
 def evaluation(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:

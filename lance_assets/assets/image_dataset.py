@@ -30,6 +30,7 @@ from lance_assets.store.table import refresh_index
     group_name="ingest",
     code_version="1",
     kinds={"ray", "lance"},
+    pool="images",
     backfill_policy=dg.BackfillPolicy.single_run(),
     metadata={"dagster/column_schema": table_schema(IMAGES)},
 )

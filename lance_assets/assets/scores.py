@@ -68,6 +68,7 @@ def own_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinitio
 
     @dg.multi_asset(
         name=f"{scorer.name}_score",
+        pool="gpu" if scorer.served and scorer.served.gpus else None,
         specs=[score_spec(scorer, [image_dataset.key, *deps, *(score_key(name) for name in reads(scorer))])],
         backfill_policy=dg.BackfillPolicy.single_run(),
     )

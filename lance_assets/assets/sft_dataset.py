@@ -1,17 +1,14 @@
 """sft_dataset: which rows train and which are held out, pinned by a Lance tag."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
 from lance_assets.assets.common import PlatformParam, data_root
+from lance_assets.compute.groups import content_groups
 from lance_assets.compute.registry import active_scorers
-from lance_assets.errors import BadInput
-from lance_assets.scoring.api import Scorer
-from lance_assets.scoring.duplicate import Duplicate
-from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of
-from lance_assets.store.selection import Groups, manifest_name, pin
+from lance_assets.store.selection import manifest_name, pin
 
 
 def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
@@ -25,7 +22,7 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         """
         root, sft = data_root(platform), platform.config().sft
         scorers = active_scorers(platform)
-        manifest = pin(root, sft.filter, sft.split, list(map(column_of, scorers)), _groups(platform, scorers))
+        manifest = pin(root, sft.filter, sft.split, list(map(column_of, scorers)), content_groups(platform, scorers))
         excluded = manifest.get("excluded", {})
         left_out = "".join(f", {count} left out ({reason})" for reason, count in excluded.items() if count)
         context.log.info(f"{manifest['rows']['train']} rows to train on, {manifest['rows']['test']} held out{left_out}")
@@ -46,13 +43,3 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         )
 
     return sft_dataset
-
-
-def _groups(platform: Platform, scorers: Mapping[str, Scorer]) -> Groups | None:
-    """How rows are compared now; None where nobody compares them. Raises BadInput where they should be dropped then."""
-    scorer, drop = scorers.get(Duplicate.name), platform.config().duplicates.policy == "drop"
-    if isinstance(scorer, Duplicate):
-        return Groups(scorer.by, drop)
-    if drop:
-        raise BadInput("duplicates.policy is drop, and platform.yaml leaves the scorer duplicate out of its scorers")
-    return None

@@ -1,1 +1,1 @@
-"""Answers about lineage and staleness, without Ray or torch. Empty so far: `lance-assets status` reads the store."""
+"""Answers about lineage, selection and the data set as a whole, without Dagster, Ray or torch."""

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from lance_assets.audit.column import STATES, column_named
-from lance_assets.audit.text import aligned, labelled, shown, when
+from lance_assets.audit.text import aligned, labelled, shown, some, when
 from lance_assets.store.columns import state_of
 from lance_assets.store.failures import failures
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
 
-#: Rows that people are shown; the JSON has all.
-SHOWN = 40
 LONGEST = 100
 
 
@@ -43,10 +41,9 @@ def words(found: Mapping[str, Any]) -> list[str]:
     header = ["row", "batch", "state", "attempts", "last tried", "message"]
     table = [
         [*(_text(row[name]) for name in ("id", "batch", "state", "attempts", "time")), _text(row["message"])]
-        for row in rows[:SHOWN]
+        for row in rows
     ]
-    left = [f"... and {len(rows) - SHOWN} more: --json has all"] if len(rows) > SHOWN else []
-    return [*lines, "", *aligned(header, table), *left]
+    return [*lines, "", *some(header, table)]
 
 
 def _text(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lance
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from lance_assets.audit.rights import rights_words, row_rights
 from lance_assets.audit.text import aligned, labelled, shown, when
+from lance_assets.audit.trained import Trained, trained_on, trained_words
 from lance_assets.errors import BadInput
 from lance_assets.partitions import KEY
 from lance_assets.store.captions import captions_name
@@ -30,8 +31,9 @@ CAME = {
 }
 
 
-def audit_row(root: DataRoot, id: str) -> dict[str, Any]:
-    """Plain data about a row, stored or rejected. Raises BadInput for an id that is neither."""
+def audit_row(root: DataRoot, id: str, checkpoints: Sequence[Trained] = ()) -> dict[str, Any]:
+    """Plain data about a row, stored or rejected, and which of the checkpoints saw it. Raises BadInput for an id that
+    is neither."""
     dataset = open_images(root) if exists(root) else None
     places = [] if dataset is None else find(dataset, id)
     rejects = _rejects(root, id)
@@ -40,7 +42,8 @@ def audit_row(root: DataRoot, id: str) -> dict[str, Any]:
             raise BadInput(_unknown(root, dataset, id))
         batch = rejects[0]["batch"]
         found = {"id": id, "batch": batch, "stored": None, "origin": _origin(root, batch, id), "rejected": rejects}
-        return found | {"rights": row_rights(root, batch, id)}
+        seen = trained_on(root, checkpoints, batch, id) if dataset else []
+        return found | {"rights": row_rights(root, batch, id), "checkpoints": seen}
     row = explain_row(root, dataset, places[0])
     return {
         "id": id,
@@ -59,6 +62,7 @@ def audit_row(root: DataRoot, id: str) -> dict[str, Any]:
         "scores": _scores(dataset, row),
         "rejected": rejects,
         "rights": row_rights(root, row.place.batch, id),
+        "checkpoints": trained_on(root, checkpoints, row.place.batch, id),
     }
 
 
@@ -165,6 +169,7 @@ def words(found: Mapping[str, Any]) -> list[str]:
             ]
         )
     lines += labelled(rights_words(found["rights"]))
+    lines += labelled(trained_words(found["checkpoints"]))
     if (stored := found["stored"]) is None:
         return lines
     image = found["image"]

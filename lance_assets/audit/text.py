@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 LONGEST = 40
+#: Lines of a table that people are shown; the JSON has all.
+SHOWN = 40
 
 
 def when(time: datetime | None) -> str | None:
@@ -31,6 +33,12 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [header, *rows]
     widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
     return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def some(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The same of the first SHOWN rows, and how many there are besides."""
+    left = [f"... and {len(rows) - SHOWN} more: --json has all"] if len(rows) > SHOWN else []
+    return [*aligned(header, rows[:SHOWN]), *left]
 
 
 def labelled(facts: Sequence[tuple[str, str]]) -> list[str]:

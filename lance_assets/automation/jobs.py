@@ -17,6 +17,11 @@ def discover_new_batches(context: dg.OpExecutionContext, platform: dg.ResourcePa
 
     Batches of which a row changed in the source, and files that are gone from it, are named in the metadata.
     """
+    raise_unread(register_new(context, platform))
+
+
+def register_new(context: dg.OpExecutionContext, platform: Platform) -> list[str]:
+    """Does so and returns why sources could not be read, one line each; the others are done."""
     config, stored = platform.config(), footers(DataRoot(platform.home.data))
     known = {*context.instance.get_dynamic_partitions(PARTITIONS), *stored}
     found: list[str] = []
@@ -38,6 +43,10 @@ def discover_new_batches(context: dg.OpExecutionContext, platform: dg.ResourcePa
     counts = {"batches": len(known) + len(found), "new": len(found), "changed": len(changed), "gone": len(gone)}
     names = {"new_keys": found[:50], "changed_keys": changed[:50], "gone_files": gone[:50]}
     context.add_output_metadata({**counts, **names})
+    return failed
+
+
+def raise_unread(failed: list[str]) -> None:
     if failed:
         raise dg.Failure("; ".join(failed), allow_retries=False)
 

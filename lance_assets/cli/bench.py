@@ -17,6 +17,7 @@ from lance_assets.errors import BadInput
 #: What each measures, by its name, which is that of its module, too.
 BENCHMARKS = {
     "commit": "what the store's commits and lookups cost",
+    "audit": "how long an audit of a million rows takes",
     "ingest": "images a second and CPU time against img2dataset, which is installed apart",
     "label": "what a new score column costs, against a bare loop, Parquet, Ray Data and the guide's own path",
     "judge": "requests a minute against what the limits allow, and what a kill and a budget cost",

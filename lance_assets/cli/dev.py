@@ -114,6 +114,7 @@ class _Dev:
         return head.address
 
     def _start_dagster(self) -> subprocess.Popen[bytes]:
+        from lance_assets.automation.webhook import UI_VARIABLE
         from lance_assets.compute.processes import launch
 
         command = [
@@ -121,6 +122,7 @@ class _Dev:
             *("-w", str(self.workspace), "-h", LOOPBACK, "-p", str(self.port)),
         ]
         say("starting Dagster")
+        os.environ[UI_VARIABLE] = f"http://{LOOPBACK}:{self.port}"  # for the links in alerts
         return launch(self.dagster, command, {}, cwd=self.workspace.parent)
 
     def _watch(self, dagster: subprocess.Popen[bytes]) -> int:
@@ -150,8 +152,8 @@ class _Dev:
     def _reap(self, instance: dg.DagsterInstance) -> None:
         """Runs whose process is gone: of a command line that was killed, and, since no code server of this home lives
         before the parts start or after they ended, all that the UI or a sensor launched."""
+        from lance_assets.automation.dead_runs import reap
         from lance_assets.cli.launched import fail_launched
-        from lance_assets.cli.runs import reap
 
         for run_id in [*reap(instance), *fail_launched(instance)]:
             say(f"run {run_id} was cut off: marked as failed, its slots are free; re-execute it in the UI")

@@ -41,8 +41,8 @@ def parser() -> argparse.ArgumentParser:
 
     run.add(command("run", "the whole graph on your own data; run it again and only what is new is worked on"))
     run.add_demo(command("demo", "the whole graph on frames of a game that are made and served on this machine"))
-    status.add(command("status", "what is stored, stale, queued and what failed last"))
-    audit.add(command("audit", "where a row, its image and its labels come from, or who made a score column"))
+    status.add(command("status", "what is stored, stale and queued, what works by itself, what failed last"))
+    audit.add(command("audit", "where rows, labels, versions and checkpoints come from; the data card"))
     retry.add(command("retry", "rows that were rejected are tried again, and only these"))
     maintain.add(command("maintain", "compaction, cleanup and verification of the tables, safe while others work"))
     dev.add(command("dev", "Dagster's web UI and daemon, a Ray head and the demo's servers, all on loopback"))

@@ -67,7 +67,8 @@ def check_reason(reason: str | None) -> None:
 
 def retry(platform: Platform, reason: str | None) -> dict[str, Any]:
     """Tries the rejects of every batch that has some, through Dagster, and scores what could be stored."""
-    from lance_assets.cli.runs import open_instance, reap
+    from lance_assets.automation.dead_runs import reap
+    from lance_assets.cli.runs import open_instance
     from lance_assets.cli.work import known_batches, register, retry_rejects
 
     root = DataRoot(platform.home.data)

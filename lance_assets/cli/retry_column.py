@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def retry_column(platform: Platform, name: str) -> dict[str, Any]:
     """Scores the batches in which cells of a column failed in passing. Cells that failed for good or were refused wait
     for another version of the scorer, or another image. Raises BadInput for an unknown scorer."""
-    from lance_assets.cli.runs import open_instance, reap
+    from lance_assets.automation.dead_runs import reap
+    from lance_assets.cli.runs import open_instance
     from lance_assets.cli.work import known_batches, register, score_again
     from lance_assets.compute.registry import active_scorers
     from lance_assets.store.columns import column_of

@@ -70,7 +70,8 @@ def _run(platform: Platform, flags: Namespace) -> int:
     # Once more under the lock: another run may have changed the file. Dagster is imported only now, so that a mistyped
     # flag answers at once.
     config, entry = changed_config(platform, flags)
-    from lance_assets.cli.runs import open_instance, reap
+    from lance_assets.automation.dead_runs import reap
+    from lance_assets.cli.runs import open_instance
     from lance_assets.cli.summary import summarize, words
     from lance_assets.cli.work import do_work, find_batches, known_batches, register
     from lance_assets.compute.cluster import probe

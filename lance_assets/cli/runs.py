@@ -7,10 +7,8 @@ import sys
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import psutil
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -20,15 +18,14 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from lance_assets.errors import in_one_line
+from lance_assets.automation.dead_runs import PID_TAG, process_tag
+from lance_assets.automation.failed_steps import events_of
 from lance_assets.settings import HOME_VARIABLE, Home
 
 MODULE = "lance_assets.definitions"
 LOCATION = "lance_assets"  # as in workspace.yaml
-PID_TAG = "lance_assets/process"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
 RUN_CONFIG = {"loggers": {"console": {}}}  # without it Dagster prints every event
@@ -63,7 +60,7 @@ def execute(
         job.get_definition(),
         run_config=RUN_CONFIG,
         asset_selection=selection,
-        tags={**tags, **ends, PID_TAG: _process_tag()},
+        tags={**tags, **ends, PID_TAG: process_tag()},
         remote_job_origin=_origin(),
         job_code_origin=job.get_python_origin(),
     )
@@ -77,77 +74,11 @@ def execute(
     return finished
 
 
-def failures(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """`step: what went wrong`, in one line for each step that failed; for a run that failed between its steps, one line
-    about the run."""
-    lines = []
-    for event in _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE):
-        data = event.step_failure_data
-        lines.append(f"{event.step_key}: {_cause(data.user_failure_data, data.error)}")
-    if lines:
-        return lines
-    for kind in (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED):
-        for event in _events(instance, run_id, kind):
-            lines.append(
-                f"run {run_id}: {_cause(None, getattr(event.event_specific_data, 'error', None), event.message)}"
-            )
-    return lines or [f"run {run_id}: it ended without success and gave no reason"]
-
-
-def reap(instance: dg.DagsterInstance) -> list[str]:
-    """Fails runs that a command line started and whose process is dead, and frees their pool slots; returns their ids.
-
-    Dagster's run monitoring does not notice them: a kill -9 leaves them STARTED with their slots for ever.
-    """
-    dead: list[str] = []
-    for run in dead_runs(instance):
-        instance.report_run_failed(run, "the process of this run died")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        dead.append(run.run_id)
-    return dead
-
-
-def dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Runs that count as in progress although the command line that started them is gone. A re-execution from the UI
-    carries the tags of its parent, but not its process."""
-    open_runs = instance.get_runs(dg.RunsFilter(statuses=[*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.NOT_STARTED]))
-    ours = [run for run in open_runs if PID_TAG in run.tags and run.parent_run_id is None]
-    return [run for run in ours if not _alive(run.tags[PID_TAG])]
-
-
 def _interrupted(instance: dg.DagsterInstance, run_id: str) -> bool:
     kinds = (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE)
-    data = [event.event_specific_data for kind in kinds for event in _events(instance, run_id, kind)]
+    data = [event.event_specific_data for kind in kinds for event in events_of(instance, run_id, kind)]
     errors = [error for one in data if (error := getattr(one, "error", None)) is not None]
     return any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in errors)
-
-
-def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
-    records = instance.get_records_for_run(run_id, of_type=kind).records
-    return [record.event_log_entry.get_dagster_event() for record in records]
-
-
-def _cause(failure: Any, error: Any, otherwise: str | None = "") -> str:
-    """What the body said when it gave up, else the first error of the chain, else the event's own words."""
-    if failure is not None and failure.description:
-        return in_one_line(failure.description)
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return in_one_line(error.message if error is not None else otherwise or "")
-
-
-def _process_tag() -> str:
-    """Pid and start time: a pid alone may be somebody else's by now."""
-    me = psutil.Process()
-    return f"{me.pid}-{int(me.create_time())}"
-
-
-def _alive(tag: str) -> bool:
-    pid, _, started = tag.partition("-")
-    try:
-        return int(psutil.Process(int(pid)).create_time()) == int(started)
-    except (psutil.NoSuchProcess, ValueError):
-        return False
 
 
 def _loadable() -> LoadableTargetOrigin:

@@ -1,13 +1,17 @@
-"""`lance-assets status`: batches, stale cells, queue, last failures."""
+"""`lance-assets status`: batches, stale cells, queue, last failures, what works by itself, what was trained last."""
 
 from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lance_assets.errors import BadInput
 from lance_assets.settings import Home, Platform
+
+if TYPE_CHECKING:
+    from lance_assets.store.files import DataRoot
 
 
 def add(parser: ArgumentParser) -> None:
@@ -28,7 +32,10 @@ def read(platform: Platform) -> dict[str, Any]:
     """What is stored, what is stale and why, what Dagster is doing and what failed last."""
     import dagster as dg
 
-    from lance_assets.cli.runs import dead_runs, failures, open_instance
+    from lance_assets.automation.dead_runs import dead_runs
+    from lance_assets.automation.failed_steps import failures
+    from lance_assets.cli.health import backfills, daemon, instigators
+    from lance_assets.cli.runs import open_instance
     from lance_assets.cli.work import known_batches, pending
     from lance_assets.compute.label import identity_of
     from lance_assets.compute.registry import active_scorers
@@ -38,7 +45,7 @@ def read(platform: Platform) -> dict[str, Any]:
     from lance_assets.store.staleness import all_stale_cells
     from lance_assets.store.table import exists, open_images
 
-    root = DataRoot(platform.home.data)
+    root, config = DataRoot(platform.home.data), platform.config()
     identities = [identity_of(scorer) for scorer in active_scorers(platform).values()]
     dataset = open_images(root) if exists(root) else None
     cells = all_stale_cells(root, dataset, identities) if dataset else {}
@@ -47,6 +54,8 @@ def read(platform: Platform) -> dict[str, Any]:
         counts = stale[scorer_of(one.column)]
         counts[one.reason] = counts.get(one.reason, 0) + one.rows
     with open_instance(platform.home) as instance:
+        from lance_assets.definitions import build  # looks for the home that open_instance named
+
         keys = known_batches(platform, instance)
         waiting, running = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED], [dg.DagsterRunStatus.STARTED]
         dead = [run for run in dead_runs(instance) if run.status == dg.DagsterRunStatus.STARTED]
@@ -60,12 +69,41 @@ def read(platform: Platform) -> dict[str, Any]:
                 "queued": instance.get_runs_count(dg.RunsFilter(statuses=waiting)),
                 "running": instance.get_runs_count(dg.RunsFilter(statuses=running)) - len(dead),
                 "dead": len(dead),
+                "backfills": backfills(instance),
             },
+            "daemon": daemon(instance),
+            "automation": instigators(instance, build(platform)),
+            "paused": list(getattr(getattr(config, "automation", None), "paused", ())),
+            "training_set": _training_set(root),
+            "checkpoint": _checkpoint(platform),
             "last_failures": [{"run_id": run.run_id, "steps": failures(instance, run.run_id)} for run in failed],
         }
 
 
+def _training_set(root: DataRoot) -> dict[str, Any] | None:
+    """The one that was pinned last."""
+    from lance_assets.store.selection import latest_manifest
+
+    manifest = latest_manifest(root)
+    names = ("tag", "version", "created", "rows")
+    return None if manifest is None else {name: manifest[name] for name in names}
+
+
+def _checkpoint(platform: Platform) -> dict[str, Any] | None:
+    """The one that was materialized last, and what its evaluation said (None = there is none)."""
+    from lance_assets.training.artifacts import evaluation_of, latest
+
+    summary = latest(platform.home.checkpoints)
+    if summary is None:
+        return None
+    evaluation = evaluation_of(Path(summary["path"]))
+    said = {name: summary[name] for name in ("path", "tag", "run_id", "loss_last")}
+    return said | {"beats_base": evaluation["beats_base"] if evaluation else None}
+
+
 def words(found: dict[str, Any]) -> list[str]:
+    from lance_assets.cli.health import health_words
+
     batches, rows = found["batches"], found["rows"]
     rejected = ", ".join(f"{reason} {count}" for reason, count in rows["rejected"].items()) or "none"
     lines = [
@@ -77,6 +115,22 @@ def words(found: dict[str, Any]) -> list[str]:
         lines.append(f"stale     {scorer}: {', '.join(f'{count} {reason}' for reason, count in why.items()) or 'none'}")
     queue = found["queue"]
     lines.append(f"queue     {queue['queued']} queued, {queue['running']} running, {queue['dead']} dead")
+    lines += [f"backfill  {one['id']} {one['title'] or ''}: {one['status']}" for one in queue["backfills"]]
+    lines += health_words(found)
+    lines += [f"paused    {', '.join(found['paused'])}"] if found["paused"] else []
+    lines += _trained(found)
     for failure in found["last_failures"]:
         lines += [f"failed    {failure['run_id'][:8]} {step}" for step in failure["steps"]]
+    return lines
+
+
+def _trained(found: dict[str, Any]) -> list[str]:
+    lines = []
+    if said := found["training_set"]:
+        rows = said["rows"]
+        held = f"{rows['train']} rows and {rows['test']} held out at version {said['version']}"
+        lines.append(f"training  {said['tag']}, {held}, pinned {said['created']}")
+    if said := found["checkpoint"]:
+        verdicts = {True: "beats its base", False: "does not beat its base", None: "not evaluated"}
+        lines.append(f"tuned     {said['path']} on {said['tag']}: {verdicts[said['beats_base']]}")
     return lines

@@ -12,8 +12,9 @@ import dagster as dg
 
 from lance_assets.assets.common import ANY, RETRY_TAG
 from lance_assets.assets.scores import alignment_model, score_key
+from lance_assets.automation.failed_steps import failures
 from lance_assets.automation.planner import Found, look
-from lance_assets.cli.runs import execute, failures
+from lance_assets.cli.runs import execute
 from lance_assets.compute.label import identity_of
 from lance_assets.compute.registry import active_scorers, needs_fit
 from lance_assets.partitions import PARTITIONS, Batch, contiguous
@@ -28,7 +29,7 @@ from lance_assets.store.table import exists, open_images
 Say = Callable[[str], None]
 OVERHEAD = "start and stop"
 IMAGES = dg.AssetKey(["image_dataset"])
-TAIL = [dg.AssetKey([name]) for name in ("sft_dataset", "qwen_vl_checkpoint", "evaluation")]
+TAIL = [dg.AssetKey([name]) for name in ("sft_dataset", "data_card", "qwen_vl_checkpoint", "evaluation")]
 
 
 @dataclass

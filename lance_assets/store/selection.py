@@ -16,7 +16,7 @@ from lance_assets.errors import BadInput
 from lance_assets.store import versions
 from lance_assets.store.claims import claim
 from lance_assets.store.duplicates import CLAIM, COLUMN
-from lance_assets.store.files import DataRoot, read_json, write_json
+from lance_assets.store.files import DataRoot, names, read_json, write_json
 from lance_assets.store.provenance import quoted
 from lance_assets.store.staleness import versions_in_use
 from lance_assets.store.table import open_images
@@ -64,7 +64,7 @@ def _pin(
     compared = COLUMN in dataset.schema.names
     if groups and not compared:
         raise BadInput(f"no row of {root.images} was compared with the others yet: materialize score/duplicate first")
-    where = _where(chosen)
+    where = selects(chosen)
     try:
         rows = dataset.to_table(columns=_columns(compared), filter=where).sort_by("id")
     except (ValueError, OSError) as error:
@@ -75,7 +75,7 @@ def _pin(
         )
     usable, left_out = _usable(rows, groups, compared)
     before = latest_manifest(root)
-    below = before["split"]["below"] if before and before["split"]["share"] == share else _threshold(usable, share)
+    below = before["split"]["below"] if before and before["split"]["share"] == share else threshold(usable, share)
     sides = {
         "train": usable.filter(pc.field("low") >= below),
         "test": usable.filter(pc.field("high") < below),
@@ -88,8 +88,8 @@ def _pin(
             f"sft.filter {chosen!r} leaves no row to train on: of {rows.num_rows} "
             f"{sides['test'].num_rows} are held out{why}"
         )
-    low, high = (_key(name, groups, compared) for name in ("low", "high"))
-    limits = "".join(f" AND {limit}" for limit in _limits(groups, compared))
+    low, high = (key_of(name, groups, compared) for name in ("low", "high"))
+    limits = "".join(f" AND {limit}" for limit in group_limits(groups, compared))
     content: dict[str, Any] = {
         "format": 1,
         "uri": root.images,
@@ -134,6 +134,12 @@ def latest_manifest(root: DataRoot) -> dict[str, Any] | None:
     return _manifest(root, LATEST)
 
 
+def manifests(root: DataRoot) -> list[dict[str, Any]]:
+    """Every manifest that was pinned, oldest first."""
+    kept = [name for name in names(root, "manifests") if name.startswith(TAG)]
+    return sorted((read_json(root, f"manifests/{name}") for name in kept), key=lambda one: one["created"])
+
+
 def _manifest(root: DataRoot, name: str) -> dict[str, Any] | None:
     try:
         return read_json(root, name)
@@ -149,7 +155,7 @@ def rows_digest(rows: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def _where(chosen: str | None) -> str:
+def selects(chosen: str | None) -> str:
     """Lance SQL of the rows that may be selected: placeholders only where the filter speaks of them."""
     asked = [f"({chosen})"] if chosen else []
     return " AND ".join(asked if "is_placeholder" in (chosen or "") else ["NOT is_placeholder", *asked])
@@ -159,18 +165,18 @@ def _columns(compared: bool) -> dict[str, str]:
     """What is read of each row, as Lance SQL by name; `low` and `high` are what the split goes by."""
     columns = {name: name for name in COLUMNS} | {"low": "image_sha256", "high": "image_sha256"}
     if compared:
-        columns |= {name: _key(name, None, True) for name in ("low", "high")}
+        columns |= {name: key_of(name, None, True) for name in ("low", "high")}
         columns |= {name: f"{COLUMN}.{name}" for name in ("by", "first")}
     return columns
 
 
-def _key(name: str, groups: Groups | None, compared: bool) -> str:
+def key_of(name: str, groups: Groups | None, compared: bool) -> str:
     if not compared:
         return "image_sha256"
     return f"{COLUMN}.{name}" if groups else f"coalesce({COLUMN}.{name}, image_sha256)"
 
 
-def _limits(groups: Groups | None, compared: bool) -> list[str]:
+def group_limits(groups: Groups | None, compared: bool) -> list[str]:
     """Lance SQL that holds for the rows that `_usable` keeps."""
     if groups is None or not compared:
         return []
@@ -190,7 +196,7 @@ def _usable(rows: pa.Table, groups: Groups | None, compared: bool) -> tuple[pa.T
     return kept, left_out
 
 
-def _threshold(rows: pa.Table, share: float) -> str:
+def threshold(rows: pa.Table, share: float) -> str:
     """Keys below it are held out: `share` of all keys, or just the smallest where a small set has none there."""
     below = f"{int(share * 16**8):08x}"
     smallest = min(rows["high"].to_pylist(), default="")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import lance
 
@@ -36,6 +37,12 @@ def _set(dataset: lance.LanceDataset, name: str, version: int) -> None:
         if "already exists" not in str(error):
             raise
         dataset.tags.update(name, version)
+
+
+def made_at(dataset: lance.LanceDataset) -> datetime:
+    """When a version was committed, in UTC."""
+    said: Any = dataset.get_version()["timestamp"]  # Lance's own type says int, too
+    return said.astimezone(UTC)
 
 
 def steady(read: Callable[[], Result]) -> Result:

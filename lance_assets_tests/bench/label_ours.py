@@ -74,7 +74,7 @@ class ThroughDagster(InProcess):
 
         run = self.execute(self.instance, [score_key(task.column)], (task.batches[0], task.batches[-1]), {})
         if not run.is_success:
-            from lance_assets.cli.runs import failures
+            from lance_assets.automation.failed_steps import failures
 
             raise RuntimeError("; ".join(failures(self.instance, run.run_id)))
 

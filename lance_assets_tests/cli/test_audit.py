@@ -1,19 +1,24 @@
 """`lance-assets audit` and `maintain`, the installed commands, on a home whose table has a history."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lance_assets.cli.main import main
+from lance_assets.cli.status import words
 from lance_assets.settings import Home
 from lance_assets.store.claims import claim
 from lance_assets.store.columns import column_file
 from lance_assets.store.files import DataRoot
 from lance_assets.store.provenance import find
+from lance_assets.store.selection import pin
 from lance_assets.store.table import batch_fragments, open_images
+from lance_assets.training.artifacts import LATEST, MANIFEST, SUMMARY
 from lance_assets_tests.cli.command import Ended, environment, lance_assets
 from lance_assets_tests.cli.folders import everything_under
 from lance_assets_tests.histories import BATCH, CHANGES, FAILS, eventful
@@ -37,7 +42,20 @@ def home(tmp_path) -> Path:
     place.create()
     eventful(root_of(place.root))
     add_batch(root_of(place.root), OTHER, 4, fragments=2)
+    place.platform_yaml.write_text(f"scorers: [{{name: sharpness}}]\nsft: {{filter: {SHARP.column} >= 0}}\n")
+    checkpoint_of(place, pin(root_of(place.root), f"{SHARP.column} >= 0", 0.1, [SHARP.column]))
     return place.root
+
+
+def checkpoint_of(home: Home, manifest: dict[str, Any]) -> None:
+    """The files of a checkpoint named `one`."""
+    folder = home.checkpoints / "one" / "model"
+    folder.mkdir(parents=True)
+    summary = {"path": str(folder), "base": "tiny", "run_id": "trained", "tag": manifest["tag"], "recipe_sha256": "0"}
+    summary |= {"steps": 2, "seconds": 1.0, "loss_first": 2.0, "loss_last": 1.0, "reader": {}}
+    for name, said in ((SUMMARY, summary), (MANIFEST, manifest)):
+        (folder / name).write_text(json.dumps(said))
+    (home.checkpoints / LATEST).write_text(json.dumps(summary))
 
 
 def root_of(home: Path) -> DataRoot:
@@ -94,11 +112,55 @@ def test_audit_speaks_to_people_too(home, run):
 
 
 def test_an_audit_imports_neither_dagster_nor_ray_nor_torch(home):
-    asked = [f"row {FAILS}", "column sharp", f"row {CHANGES} --json"]
+    asked = [f"row {FAILS}", "column sharp", f"row {CHANGES} --json", f"row {FAILS} --why", "version 5"]
+    asked += ["checkpoint one", "card", "card --html"]
     done = subprocess.run(
         [sys.executable, "-c", LIGHT, str(home), *asked], env=environment(), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_row_says_why_it_trains_and_which_checkpoint_saw_it(home, run):
+    found = run(f"audit row {FAILS} --why --json").json()
+    [seen] = found["checkpoints"]
+    assert seen["path"] == str(home / "checkpoints" / "one" / "model")
+    assert found["why"]["outcome"] == {"train": "train", "test": "held_out"}[seen["side"]]
+    assert found["why"]["pinned"]["side"] == seen["side"]
+    never = run(f"audit row {OTHER}/0 --why")
+    assert any(line.startswith("because    score_sharp >= 0 is NULL") for line in never.out)
+
+
+def test_a_checkpoint_is_found_by_its_name_or_its_folder(home, run):
+    for name in ("one", home / "checkpoints" / "one", home / "checkpoints" / "one" / "model"):
+        found = run(f"audit checkpoint {name} --json").json()
+        assert found["table"]["same_rows"] is True and found["run_id"] == "trained"
+
+
+def test_a_damaged_manifest_spoils_the_answer_about_its_checkpoint_only(home, run):
+    (home / "checkpoints" / "one" / "model" / MANIFEST).write_text("{")
+    [seen] = run(f"audit row {FAILS} --json").json()["checkpoints"]
+    assert seen["side"] is None and "is not JSON" in seen["unknown"]
+    assert "is not JSON" in run("audit card --json").json()["checkpoints"][0]["tag"]
+
+
+def test_a_version_and_the_card_are_told(home, run):
+    newest = open_images(root_of(home)).version
+    found = run(f"audit version {newest} --json").json()
+    assert list(found["tags"]) == [run("audit card --json").json()["training_sets"][0]["tag"]]
+    assert run("audit card").out[0] == "# Data card of image&#95;dataset"
+    assert run("audit card --html").out[-1] == "</body></html>"
+
+
+def test_status_tells_the_daemon_the_last_training_set_and_the_last_checkpoint(home):
+    ended = lance_assets("status", "--home", home, "--json")
+    assert ended.code == 0, ended.err
+    found = ended.json()
+    assert found["daemon"]["alive"] is False and found["queue"]["backfills"] == [] and found["paused"] == []
+    assert found["training_set"]["tag"] == found["checkpoint"]["tag"] and found["checkpoint"]["beats_base"] is None
+    assert {"alert_on_failure", "nightly_maintenance"} <= {one["name"] for one in found["automation"]}
+    said = words(found)
+    assert any(line.startswith("daemon    NOT running, never seen") for line in said)
+    assert any(line.startswith("tuned     ") and line.endswith("not evaluated") for line in said)
 
 
 def test_verify_names_the_cells_to_relabel_and_they_are_relabelled(home, run):
@@ -135,7 +197,13 @@ def test_a_batch_that_somebody_writes_is_left_alone_by_cleanup(home, run):
         ("audit row nope", "no row has the id 'nope': 14 are stored, such as"),
         ("audit column nope", "there is no score column 'nope' at .*: there are sharp, words"),
         ("audit table x", "invalid choice: 'table'"),
-        ("audit row", "the following arguments are required: ID|NAME"),
+        ("audit row", "audit row needs ID"),
+        ("audit card x", "audit card needs no name"),
+        ("audit column sharp --why", "--why belongs to audit row, not to audit column"),
+        ("audit row x --html", "--html belongs to audit card"),
+        ("audit version x", "'x' is not the number of a version"),
+        ("audit version 99", "there is no version 99 of"),
+        ("audit checkpoint nowhere", "nowhere is no checkpoint of this platform"),
         ("maintain compact --deep", "--deep belongs to maintain verify, not to maintain compact"),
         ("maintain verify --older-than 3", "--older-than belongs to maintain cleanup"),
         ("maintain cleanup --older-than soon", "'soon' is not a whole number of days"),
@@ -151,7 +219,14 @@ def test_bad_input_is_one_sentence_and_changes_nothing(home, run, command, said)
 
 
 @pytest.mark.parametrize(
-    "command", ["audit row x", "audit column x", *(f"maintain {act}" for act in ("compact", "verify"))]
+    "command",
+    [
+        "audit row x",
+        "audit column x",
+        "audit card",
+        "audit version 1",
+        *(f"maintain {act}" for act in ("compact", "verify")),
+    ],
 )
 def test_a_home_that_is_not_there_is_told_and_not_made(tmp_path, capfd, command):
     assert main([*command.split(), "--home", str(tmp_path / "none")]) == 2

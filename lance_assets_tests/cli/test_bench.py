@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lance_assets.cli.bench import schema
-from lance_assets_tests.bench import fused, ingest, label
+from lance_assets_tests.bench import audit, fused, ingest, label
 from lance_assets_tests.bench.ingest_clients import one_turn
 from lance_assets_tests.bench.ingest_ours import Ours
 from lance_assets_tests.bench.ingest_server import web
@@ -111,6 +111,24 @@ def test_fused_scorers_share_one_decode_and_the_report_follows_the_schema():
     for row in (light, heavy):
         assert isinstance(row["decode_share"], float) and 0 < row["decode_share"] < 1
         assert isinstance(row["cpu_over_separate"], float) and 0.2 < row["cpu_over_separate"] < 1
+
+
+def test_audit_asks_every_question_and_its_report_follows_the_schema(monkeypatch):
+    """But for the commands as processes of their own, which cli/test_audit.py starts."""
+    monkeypatch.setattr(audit, "_command", lambda question, made, heavy: (1.0, 1.0))
+    report = audit.run(True, lambda text: None)
+    jsonschema.validate(report.as_json(), schema())
+    kinds = (
+        "row",
+        "row_why",
+        "column",
+        "version_that_relabelled_a_batch",
+        "version_that_stored_all_rows",
+        "checkpoint",
+    )
+    wanted = [f"audit_{kind}_{what}_seconds" for kind in kinds for what in ("query", "command")]
+    assert [goal.name for goal in report.goals] == [*wanted, "audit_heavy_packages_imported"]
+    assert report.rows[-1]["what"] == "audit card" and figure(report.rows[-1], "query_s") > 0
 
 
 def test_label_measures_everybody_and_its_report_follows_the_schema(ray_address):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lance_assets.audit.failures import SHOWN, audit_failures, words
+from lance_assets.audit.failures import audit_failures, words
+from lance_assets.audit.text import SHOWN
 from lance_assets.cli.retry_column import _failed, column_words
 from lance_assets.compute.fragment import Tools
 from lance_assets.compute.in_process import in_process

@@ -19,7 +19,7 @@ MAY_USE: dict[str, set[str]] = {
     "training": {"store"},
     "audit": {"store", "partitions"},
     "compute": LEAVES | {"ingest", "training"},
-    "assets": LEAVES | {"compute"},
+    "assets": LEAVES | {"compute", "audit"},
     "checks": LEAVES | {"compute", "assets"},
     "automation": LEAVES | {"audit"},
     "deploy": set(),

@@ -1,0 +1,99 @@
+"""What lies beside a checkpoint's weights and says what it was made of: plain JSON, read without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lance_assets.errors import BadInput
+from lance_assets.training.manifest import read_manifest
+
+#: What a checkpoint was made of. Its presence says that training ended.
+SUMMARY = "lance_assets.json"
+MANIFEST = "manifest.json"
+RECIPE = "recipe.json"
+ENVIRONMENT = "environment.json"
+#: SHA-256 by file name.
+DIGESTS = "digests.json"
+EVALUATION = "evaluation.json"
+#: In the folder of all checkpoints: the summary of the one that was materialized last.
+LATEST = "latest.json"
+WEIGHTS = "*.safetensors"
+#: Files are compared with their digests where they are not larger than that together.
+COMPARED_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Of one checkpoint; None = it has no such file. `weights` are bytes by file name, `digests` what training
+    recorded, `differ` names the files that are not what was recorded: None = nothing was recorded, or it is too large
+    to be compared here."""
+
+    path: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+    recipe: dict[str, Any] | None
+    environment: dict[str, Any] | None
+    evaluation: dict[str, Any] | None
+    weights: dict[str, int]
+    digests: dict[str, str] | None
+    differ: list[str] | None
+
+
+def read_artifacts(folder: Path) -> Artifacts:
+    """Of the checkpoint in a folder, or in its subfolder `model`. Raises BadInput where it is none, or damaged."""
+    here = next((place for place in (folder, folder / "model") if (place / SUMMARY).exists()), None)
+    if here is None:
+        what = "it does not exist" if not folder.exists() else f"it has no {SUMMARY}, so no training ended in it"
+        raise BadInput(f"{folder} is no checkpoint of this platform: {what}")
+    digests = _json(here / DIGESTS)
+    return Artifacts(
+        here,
+        _json(here / SUMMARY) or {},
+        read_manifest(here / MANIFEST),
+        _json(here / RECIPE),
+        _json(here / ENVIRONMENT),
+        evaluation_of(here),
+        {path.name: path.stat().st_size for path in sorted(here.glob(WEIGHTS))},
+        digests,
+        None if digests is None else _differ(here, digests),
+    )
+
+
+def _differ(folder: Path, digests: dict[str, str]) -> list[str] | None:
+    there = {name: folder / name for name in digests if (folder / name).is_file()}
+    if sum(path.stat().st_size for path in there.values()) > COMPARED_BYTES:
+        return None
+    same = [name for name, path in there.items() if hashlib.sha256(path.read_bytes()).hexdigest() == digests[name]]
+    return sorted(set(digests) - set(same))
+
+
+def finished(checkpoints: Path) -> list[Path]:
+    """The folders of the weights of every checkpoint whose training ended and that has a manifest, newest first."""
+    found = [path.parent for path in checkpoints.glob(f"*/model/{SUMMARY}") if (path.parent / MANIFEST).exists()]
+    return sorted(found, key=lambda folder: (folder / SUMMARY).stat().st_mtime, reverse=True)
+
+
+def latest(checkpoints: Path) -> dict[str, Any] | None:
+    """The summary of the checkpoint that was materialized last; None before the first. Raises BadInput."""
+    return _json(checkpoints / LATEST)
+
+
+def evaluation_of(folder: Path) -> dict[str, Any] | None:
+    """What the evaluation of a checkpoint said; None before it, or where the folder is gone. Raises BadInput."""
+    return _json(folder / EVALUATION)
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(said, dict):
+        raise BadInput(f"{path} must be a JSON object")
+    return said
