@@ -12,6 +12,7 @@ class Automation(BaseModel, extra="forbid", frozen=True):
 
     new_samples: bool = Field(default=True, description="new rows of the sources are downloaded")
     relabel: bool = Field(default=True, description="stale cells are scored")
+    training_set: bool = Field(default=True, description="it is pinned anew once its score columns are fresh")
     train: Literal["manual", "auto"] = Field(default="manual", description="whether a new training set is trained on")
     paused: list[str] = Field(default=[])
     runs: int = Field(default=4, ge=1, description="of each sensor, waiting and running ones at most")

@@ -13,8 +13,7 @@ import dagster as dg
 
 from lance_assets.automation.new_samples import missing, plan, ready_at, sensor_name
 from lance_assets.automation.planner import look as look_at
-from lance_assets.automation.relabel import Limits
-from lance_assets.automation.requests import Request
+from lance_assets.automation.requests import Limits, Request
 from lance_assets.automation.world import World, attempts, look
 from lance_assets.partitions import Batch
 from lance_assets.settings import Platform, PlatformConfig, SourceEntry

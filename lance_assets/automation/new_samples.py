@@ -8,8 +8,19 @@ from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
-from lance_assets.automation.relabel import FOR_TAG, MADE_TAG, PRIORITY_TAG, REASON_TAG, Limits
-from lance_assets.automation.requests import IMAGES, RAW_CAPTIONS, Attempts, Flight, Request, ranges
+from lance_assets.automation.requests import (
+    FOR_TAG,
+    IMAGES,
+    MADE_TAG,
+    PRIORITY_TAG,
+    RAW_CAPTIONS,
+    REASON_TAG,
+    Attempts,
+    Flight,
+    Limits,
+    Request,
+    ranges,
+)
 from lance_assets.partitions import Batch
 from lance_assets.store.rejects import worth_another_try
 

@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 
 from lance_assets.audit.stale import WORDS, reasons
 from lance_assets.automation.requests import (
+    FOR_TAG,
     IMAGES,
+    MADE_TAG,
     MODEL,
+    PRIORITY_TAG,
     RAW_CAPTIONS,
+    REASON_TAG,
     Attempts,
     Flight,
+    Limits,
     Request,
     ranges,
     score_asset,
@@ -25,13 +30,6 @@ from lance_assets.store.ledger import IMAGE
 
 #: Cells that hold a value which the column's scorer would not give now. The others hold none.
 WRONG = ("damaged", "unknown", "version", "config")
-#: Run tags.
-FOR_TAG, REASON_TAG, MADE_TAG, PRIORITY_TAG = (
-    "lance_assets/automation",
-    "lance_assets/relabel_reason",
-    "lance_assets/made",
-    "dagster/priority",
-)
 RELABEL = "relabel"
 
 
@@ -56,14 +54,6 @@ class Plan:
     requests: list[Request] = field(default_factory=list)
     coming: dict[str, set[str]] = field(default_factory=dict)
     waiting: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """`runs` may be waiting or running at once, of `batches` each."""
-
-    runs: int
-    batches: int
 
 
 def plan(
@@ -128,8 +118,7 @@ def _held_back(
     if flight.holds(IMAGES, batch) or flight.holds(RAW_CAPTIONS, batch):
         return IMAGES_COMING
     for name in column.reads:
-        # A transient failure upstream may last; what reads it retries its own row when that is due.
-        if flight.holds(score_asset(name), batch) or set(reasons(found, batch, name)) - {"failed"}:
+        if flight.holds(score_asset(name), batch) or reasons(found, batch, name):
             return f"waits for {name}, which it reads"
     since = max(found.made.get((batch, name), float("-inf")) for name in (column_of(column.scorer), IMAGE))
     if attempts.wait_until(asset, batch, column.made, since) > now:

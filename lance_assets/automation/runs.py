@@ -10,8 +10,7 @@ import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecord
 
-from lance_assets.automation.relabel import FOR_TAG, MADE_TAG
-from lance_assets.automation.requests import LOOK_BACK_S, Flight, Request, Tried
+from lance_assets.automation.requests import FOR_TAG, LOOK_BACK_S, MADE_TAG, Flight, Request, Tried
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"

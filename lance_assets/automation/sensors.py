@@ -107,6 +107,8 @@ def _new_samples(platform: Platform, source: str) -> Tick:
 def _tail(platform: Platform) -> Tick:
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         said = platform.config().automation
+        if not said.training_set:
+            return skipped("automation.training_set is off in platform.yaml")
         if not exists(DataRoot(platform.home.data)):
             return skipped(NO_IMAGES)
         scorers = platform_scorers(platform)

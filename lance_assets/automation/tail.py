@@ -13,8 +13,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from lance_assets.audit.stale import reasons
-from lance_assets.automation.relabel import FOR_TAG, MADE_TAG, PAUSED, REASON_TAG, WRONG, Plan
-from lance_assets.automation.requests import IMAGES, MODEL, RAW_CAPTIONS, Attempts, Flight, Request, score_asset
+from lance_assets.automation.relabel import PAUSED, WRONG, Plan
+from lance_assets.automation.requests import (
+    FOR_TAG,
+    IMAGES,
+    MADE_TAG,
+    MODEL,
+    RAW_CAPTIONS,
+    REASON_TAG,
+    Attempts,
+    Flight,
+    Request,
+    score_asset,
+)
 from lance_assets.store.backlog import Backlog
 
 TRAINING_SET, CHECKPOINT, EVALUATION = "sft_dataset", "qwen_vl_checkpoint", "evaluation"

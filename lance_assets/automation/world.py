@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import dagster as dg
 import lance
 
-from lance_assets.automation.relabel import NO_MODEL, RELABEL, Column, Limits, Plan, plan
-from lance_assets.automation.requests import IMAGES, MODEL, RAW_CAPTIONS, Attempts, Flight, score_asset
+from lance_assets.automation.relabel import NO_MODEL, RELABEL, Column, Plan, plan
+from lance_assets.automation.requests import IMAGES, MODEL, RAW_CAPTIONS, Attempts, Flight, Limits, score_asset
 from lance_assets.automation.runs import in_flight, tried
 from lance_assets.automation.tail import CHECKPOINT, EVALUATION, TRAINING_SET
 from lance_assets.compute.label import identity_of
