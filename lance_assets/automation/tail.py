@@ -75,14 +75,14 @@ def unsettled(
     Rows that were never scored and cannot be now (a budget is spent, a server is down) do not hold it up: a filter does
     not select them.
     """
-    for asset in (RAW_CAPTIONS, IMAGES, MODEL):
-        if flight.holds(asset):
+    for asset in flight.busy:
+        if asset in (RAW_CAPTIONS, IMAGES, MODEL) or asset.startswith(score_asset("")):
             return f"{asset} is in flight"
     if arriving:
         return f"{len(arriving)} batches are about to be downloaded"
     for scorer, batches in columns.coming.items():
         if batches:
-            return f"{score_asset(scorer)} is stale or in flight in {len(batches)} batches"
+            return f"{score_asset(scorer)} is stale in {len(batches)} batches"
     for scorer, whys in columns.waiting.items():
         for why, batches in whys.items():
             wrong = [batch for batch in batches if set(reasons(found, batch, scorer)) & set(WRONG)]

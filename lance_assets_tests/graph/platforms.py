@@ -61,8 +61,9 @@ class SmallPlatform:
         }
         self.home.platform_yaml.write_text(yaml.safe_dump(self.said))
 
-    def add(self, name: str, rows: int) -> None:
-        write_jsonl(self.shots / name, [row(f"http://example.org/{number}.jpg", number) for number in range(rows)])
+    def add(self, name: str, rows: int, first: int = 0) -> None:
+        numbers = range(first, first + rows)
+        write_jsonl(self.shots / name, [row(f"http://example.org/{number}.jpg", number) for number in numbers])
 
     def tick(self, sensor: str, cursor: str | None = None) -> Sensed:
         """Evaluates a sensor once and does what the daemon does with partitions; runs are only told."""

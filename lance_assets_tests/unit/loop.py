@@ -157,13 +157,14 @@ class Loop:
                 self._count(scorer.name, wanted[scorer.name])
 
     def _count(self, name: str, ids: set[str]) -> None:
-        """Scored, and maybe stale again at once: the row failed in passing, or nothing was published."""
+        """Scored, and maybe stale again at once: the row failed in passing, or nothing was published, since all rows
+        failed for good."""
         column = column_of(name)
         there = column in open_images(self.root).schema.names
         states = scenes.states(self.root, column) if there else {}
         for id in ids:
             self.scored[name, id] += 1
-            again = name in self.broken or states.get(id) in (None, CellState.FAILED_TRANSIENT)
+            again = (name in self.broken and len(ids) > 1) or states.get(id) == CellState.FAILED_TRANSIENT
             self.stale.discard((name, id))
             if again:
                 self._spoil(name, [id])

@@ -45,14 +45,15 @@ def until_quiet(loop: Loop) -> None:
     """Nothing breaks any more, and time goes by until nothing is asked for."""
     loop.broken, loop.flaky = set(), 0.0
     for _ in range(40):
-        loop.tick()
         while loop.queue:
             loop.work()
         loop.clock += timedelta(hours=1)
-    assert not loop.tick().requests
+        if not loop.tick().requests and not any(loop.found().stale.values()):
+            return
+    raise AssertionError(f"it never became quiet: {loop.found().stale}")
 
 
-@pytest.mark.parametrize("loop", range(25), indirect=True)
+@pytest.mark.parametrize("loop", range(12), indirect=True)
 def test_after_any_history_each_cell_was_scored_as_often_as_it_became_stale(loop: Loop) -> None:
     chances = np.array([*STEPS.values()]) / sum(STEPS.values())
     loop.append()

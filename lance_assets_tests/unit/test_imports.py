@@ -23,7 +23,7 @@ MAY_USE: dict[str, set[str]] = {
     "compute": LEAVES | {"ingest", "training"},
     "assets": LEAVES | {"compute"},
     "checks": LEAVES | {"compute", "assets"},
-    "automation": LEAVES | {"audit", "compute"},
+    "automation": LEAVES | {"sections", "audit", "compute", "training"},
     "deploy": set(),
     "errors": set(),
     "atomic": set(),

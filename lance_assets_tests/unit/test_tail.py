@@ -82,8 +82,10 @@ def why(
 def test_a_platform_at_rest_has_nothing_in_flight_nothing_arriving_and_no_stale_column():
     assert why() == ""
     assert why(flight=Flight({"image_dataset": {"a"}})) == "image_dataset is in flight"
+    assert why(flight=Flight({"score/judge": {"a"}})) == "score/judge is in flight"
+    assert why(flight=Flight({"sft_dataset": set()})) == ""
     assert why(arriving=["a", "b"]) == "2 batches are about to be downloaded"
-    assert why(Plan(coming={"judge": {"a"}})) == "score/judge is stale or in flight in 1 batches"
+    assert why(Plan(coming={"judge": {"a"}})) == "score/judge is stale in 1 batches"
     assert why(blocked={"score/judge": "drift"}) == "score/judge: drift"
 
 
