@@ -52,7 +52,9 @@ def plan(
     now: float,
 ) -> list[Request]:
     """Runs for batches of a source that lack images, and then for those of which a row `changed`; `made` tells the
-    settings by which they are loaded. A batch that is in flight, or that the last runs could not store, waits."""
+    settings by which they are loaded. A batch that is in flight waits, and one that the last run could not store waits
+    for its turn and then has a run of its own: where the captions of one batch cannot be had, no image of its run is
+    loaded."""
     room = max(0, limits.runs - flight.runs.get(sensor_name(source), 0))
     asked: list[Request] = []
     for why, keys in ((NEW_ROWS, set(lacking)), (CHANGED_ROWS, set(changed) - set(lacking))):
@@ -63,7 +65,10 @@ def plan(
             MADE_TAG: json.dumps({IMAGES: made, RAW_CAPTIONS: made}),
             PRIORITY_TAG: "1",
         }
-        asked += [Request((RAW_CAPTIONS, IMAGES), ends, tags) for ends, _ in ranges(ready, order, limits.batches)]
+        before = [key for key in ready if attempts.count(IMAGES, key, made)]
+        alone = [(key, key) for key in before]
+        together = [ends for ends, _ in ranges(set(ready) - set(before), order, limits.batches)]
+        asked += [Request((RAW_CAPTIONS, IMAGES), ends, tags) for ends in [*together, *alone]]
     return asked[:room]
 
 
