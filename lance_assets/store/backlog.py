@@ -90,18 +90,16 @@ def _fragments(dataset: lance.LanceDataset, columns: Sequence[str], images: pa.T
     field_of = {column: field_ids(dataset, column)[0] for column in columns if column in dataset.schema.names}
     image = dataset.lance_schema.field(IMAGE)
     field_of |= {IMAGE: image.id()} if image else {}
-    owners: list[dict[int, str]] = []
-    for fragment in fragments:
-        # The first file that has a field answers for it.
-        owned: dict[int, str] = {}
+    wanted = {number: column for column, number in field_of.items()}
+    owners: dict[str, list[str | None]] = {column: [None] * len(fragments) for column in (IMAGE, *columns)}
+    for at, fragment in enumerate(fragments):
         for file in fragment.data_files():
-            for number in file.fields:
-                owned.setdefault(number, str(file.path))
-        owners.append(owned)
-    files = {
-        column: pa.array([owned.get(field_of.get(column, -1)) for owned in owners], pa.string())
-        for column in (IMAGE, *columns)
-    }
+            # The first file that has a field answers for it. Asking for a path is dear: Lance makes a class each time.
+            mine = [wanted[number] for number in file.fields if number in wanted and owners[wanted[number]][at] is None]
+            path = str(file.path) if mine else ""
+            for column in mine:
+                owners[column][at] = path
+    files = {column: pa.array(paths, pa.string()) for column, paths in owners.items()}
     known = pc.index_in(files[IMAGE], value_set=_array(images["planned_file"])).to_pylist()
     keys = images["batch"].to_pylist()
     named = [

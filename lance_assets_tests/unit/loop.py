@@ -141,14 +141,16 @@ class Loop:
         everything = self.scorers()
         chosen = {name: everything[name] for name in names}
         ids = [self._id(batch, row) for row in self.rows[batch]]
+        wanted = {name: {id for id in ids if (name, id) in self.stale} for name in names}
         for scorer in chosen.values():
             if isinstance(scorer, Counted):
                 unlucky = {id for id in ids if self.random.random() < self.flaky}
-                error = ValueError("broken") if scorer.name in self.broken else None
+                # One row that fails for good is believed; then a column that reads it is tried once an hour for ever.
+                broken = scorer.name in self.broken and len(wanted[scorer.name]) > 1
+                error = ValueError("broken") if broken else None
                 scorer.raises = lambda item, unlucky=unlucky, error=error: (
                     error or (MemoryError() if item.id in unlucky else None)
                 )
-        wanted = {name: {id for id in ids if (name, id) in self.stale} for name in names}
         results = list(label(self.root, [batch], chosen, "run", lambda line: None, Tools(), runner=in_process))
         for result in results:
             scorer = chosen[result.scorer]
