@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -79,7 +79,7 @@ def _assets(keys: Iterable[dg.AssetKey] | None) -> list[str]:
     return [key.to_user_string() for key in keys or ()]
 
 
-def _batches(tags: dict[str, str], order: Sequence[str], place: dict[str, int]) -> Sequence[str]:
+def _batches(tags: Mapping[str, str], order: Sequence[str], place: dict[str, int]) -> Sequence[str]:
     if PARTITION in tags:
         return [tags[PARTITION]]
     if not {tags.get(RANGE_START), tags.get(RANGE_END)} <= place.keys():

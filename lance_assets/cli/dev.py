@@ -121,6 +121,8 @@ class _Dev:
             *("-w", str(self.workspace), "-h", LOOPBACK, "-p", str(self.port)),
         ]
         say("starting Dagster")
+        # A sensor may have to fetch the first files of a source; Dagster itself gives it a minute.
+        os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", "600")
         return launch(self.dagster, command, {}, cwd=self.workspace.parent)
 
     def _watch(self, dagster: subprocess.Popen[bytes]) -> int:

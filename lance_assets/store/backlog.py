@@ -8,7 +8,7 @@ deleted rows) a batch is asked the long way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -56,7 +56,7 @@ class _Fragments:
     alive: np.ndarray
     batch: np.ndarray
     batches: list[str]
-    files: dict[str, pa.Array]
+    files: Mapping[str, Sequence[str | None]]
 
 
 @typed
@@ -99,19 +99,18 @@ def _fragments(dataset: lance.LanceDataset, columns: Sequence[str], images: pa.T
             path = str(file.path) if mine else ""
             for column in mine:
                 owners[column][at] = path
-    files = {column: pa.array(paths, pa.string()) for column, paths in owners.items()}
-    known = pc.index_in(files[IMAGE], value_set=_array(images["planned_file"])).to_pylist()
-    keys = images["batch"].to_pylist()
+    # Reversed: of several rows about one file the first one counts.
+    known = dict(zip(images["planned_file"].to_pylist()[::-1], images["batch"].to_pylist()[::-1], strict=True))
     named = [
-        keys[at] if at is not None else next(iter(first_batch(dataset, fragment)), None)
-        for at, fragment in zip(known, fragments, strict=True)
+        known[file] if file in known else next(iter(first_batch(dataset, fragment)), None)
+        for file, fragment in zip(owners[IMAGE], fragments, strict=True)
     ]
     batches = list(dict.fromkeys(key for key in named if key is not None))
     number = {key: at for at, key in enumerate(batches)}
     physical = np.array([fragment.physical_rows for fragment in fragments], np.int64)
     deleted = np.array([fragment.num_deletions for fragment in fragments], np.int64)
     batch = np.array([-1 if key is None else number[key] for key in named], np.int64)
-    return _Fragments(physical, physical - deleted, batch, batches, files)
+    return _Fragments(physical, physical - deleted, batch, batches, owners)
 
 
 def _counted(
@@ -123,15 +122,16 @@ def _counted(
 
     def add(reason: int, at: np.ndarray, rows: np.ndarray) -> None:
         there = fragments.batch[at] >= 0
-        np.add.at(counts, (fragments.batch[at][there], reason), rows[there])
+        np.add.at(counts[:, reason], fragments.batch[at][there], rows[there])
 
     files = fragments.files[identity.column]
     at, mine = _of_table(mine, files)
-    none = files.is_null().to_numpy(zero_copy_only=False)
+    none = np.array([file is None for file in files], bool)
     explained = np.bincount(at, minlength=len(files)) > 0
-    empty = pc.is_in(files, value_set=_array(images["planned_file"])).to_numpy(zero_copy_only=False) & ~none
+    announced = {*images["planned_file"].to_pylist()}
+    empty = np.array([file in announced for file in files], bool)
     damaged = np.zeros(len(files), bool)
-    damaged[at[pc.equal(mine["scorer"], "").to_numpy()]] = True
+    damaged[at[_texts(mine, "scorer") == ""]] = True
     for reason, where in (
         (NEW, none | (~explained & empty)),
         (UNKNOWN, ~none & ~explained & ~empty),
@@ -147,10 +147,10 @@ def _counted(
     parts = np.zeros(len(files), bool)
     parts[at[~single]] = True
     add(NEW, np.flatnonzero(parts), missing[parts])
-    lengths = pc.list_value_length(mine["offsets"]).fill_null(0).to_numpy()
+    lengths = _array(mine["offsets"]).value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     rows = np.where(single, fragments.alive[at], np.where(whole, fragments.physical[at], lengths))
-    old = pc.not_equal(mine["version"], identity.version).to_numpy()
-    other = pc.not_equal(mine["config_hash"], identity.config_hash).to_numpy() & ~old
+    old = _texts(mine, "version") != identity.version
+    other = (_texts(mine, "config_hash") != identity.config_hash) & ~old
     add(VERSION, at[old], rows[old])
     add(CONFIG, at[other], rows[other])
     by_rows = _due(mine, due) & ~old & ~other
@@ -163,7 +163,7 @@ def _counted(
 def _covered(at: np.ndarray, mine: pa.Table, whole: np.ndarray, physical: np.ndarray) -> np.ndarray:
     """How many rows of each fragment its ledger rows speak of."""
     offsets = _array(mine["offsets"])
-    lengths = pc.list_value_length(offsets).fill_null(0).to_numpy(zero_copy_only=False)
+    lengths = offsets.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     pairs = np.repeat(at.astype(np.int64), lengths) << 32 | offsets.flatten().to_numpy().astype(np.int64)
     covered = np.bincount(np.unique(pairs) >> 32, minlength=len(physical)).astype(np.int64)
     covered[at[whole]] = physical[at[whole]]
@@ -172,11 +172,12 @@ def _covered(at: np.ndarray, mine: pa.Table, whole: np.ndarray, physical: np.nda
 
 def _due(mine: pa.Table, due: datetime | None) -> np.ndarray:
     """Which ledger rows have transient failures to try again."""
-    failed = pc.greater(mine["rows_failed_transient"], 0).fill_null(False).to_numpy()
+    failed = mine["rows_failed_transient"].fill_null(0).to_numpy() > 0
     if due is None:
         return failed
-    later = pc.greater(mine["due"], pa.scalar(due, mine.schema.field("due").type)).fill_null(False).to_numpy()
-    return failed & ~later
+    never = np.iinfo(np.int64).min
+    times = mine["due"].cast(pa.int64()).fill_null(never).to_numpy()
+    return failed & (times <= pa.scalar(due, mine.schema.field("due").type).value)
 
 
 def _dates(found: Backlog, column: str, mine: pa.Table, fragments: _Fragments) -> np.ndarray:
@@ -192,16 +193,20 @@ def _dates(found: Backlog, column: str, mine: pa.Table, fragments: _Fragments) -
 
 def _replaced(column: str, mine: pa.Table, fragments: _Fragments, images_made: np.ndarray) -> set[tuple[str, str]]:
     labels = mine.filter(pc.field("scorer") != "")
-    batch = pc.index_in(labels["batch"], value_set=pa.array(fragments.batches, pa.string())).fill_null(-1).to_numpy()
-    before = (batch >= 0) & (_seconds(labels) < images_made[batch]) if len(images_made) else np.zeros(len(batch), bool)
-    return {(fragments.batches[number], column) for number in np.unique(batch[before])}
+    made = dict(zip(fragments.batches, images_made, strict=True))
+    times = zip(labels["batch"].to_pylist(), _seconds(labels), strict=True)
+    return {(batch, column) for batch, time in times if time < made.get(batch, -np.inf)}
 
 
-def _of_table(mine: pa.Table, files: pa.Array) -> tuple[np.ndarray, pa.Table]:
+def _of_table(mine: pa.Table, files: Sequence[str | None]) -> tuple[np.ndarray, pa.Table]:
     """The ledger rows of a column that the table refers to, and to which fragment each belongs."""
-    found = pc.index_in(mine["planned_file"], value_set=files)
-    counts = pc.is_valid(found)
-    return _array(found.filter(counts)).to_numpy().astype(np.int64), mine.filter(counts)
+    place = {file: at for at, file in enumerate(files) if file is not None}
+    found = np.array([place.get(file, -1) for file in mine["planned_file"].to_pylist()], np.int64)
+    return found[found >= 0], mine.filter(pa.array(found >= 0))
+
+
+def _texts(mine: pa.Table, name: str) -> np.ndarray:
+    return np.array(mine[name].to_pylist(), object)
 
 
 def _seconds(mine: pa.Table) -> np.ndarray:

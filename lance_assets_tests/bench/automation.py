@@ -75,8 +75,7 @@ def _ticks(home: Home, instance: dg.DagsterInstance, say: Say) -> list[dict[str,
 
     rows: list[dict[str, Value]] = []
     _say_platform(home, {})
-    definitions = build(Platform(home))
-    repository = definitions.get_repository_def()
+    repository = build(Platform(home)).get_repository_def()
     for sensor in ("relabel", "tail", "new_samples_filler"):
         for case, versions in CASES.items() if sensor != "new_samples_filler" else [("nothing is new", {})]:
             _say_platform(home, versions)
@@ -84,7 +83,7 @@ def _ticks(home: Home, instance: dg.DagsterInstance, say: Say) -> list[dict[str,
 
             def tick(sensor: str = sensor, asked: list[int] = asked) -> None:
                 context = dg.build_sensor_context(instance, repository_def=repository)
-                found = definitions.get_sensor_def(sensor).evaluate_tick(context)
+                found = repository.get_sensor_def(sensor).evaluate_tick(context)
                 asked.append(len(found.run_requests or []))
 
             rows.append({"what": f"tick of {sensor}", "case": case, **_timed(tick), "requests": asked[-1]})

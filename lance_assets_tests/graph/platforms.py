@@ -67,9 +67,9 @@ class SmallPlatform:
 
     def tick(self, sensor: str, cursor: str | None = None) -> Sensed:
         """Evaluates a sensor once and does what the daemon does with partitions; runs are only told."""
-        definitions = build(Platform(self.home))
-        context = dg.build_sensor_context(self.instance, cursor, repository_def=definitions.get_repository_def())
-        found = definitions.get_sensor_def(sensor).evaluate_tick(context)
+        repository = build(Platform(self.home)).get_repository_def()
+        context = dg.build_sensor_context(self.instance, cursor, repository_def=repository)
+        found = repository.get_sensor_def(sensor).evaluate_tick(context)
         registered = [key for one in found.dynamic_partitions_requests or [] for key in one.partition_keys]
         self.instance.add_dynamic_partitions(PARTITIONS, registered)
         return Sensed(

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from lance_assets.automation.runs import in_flight, tried
-from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, platform_scorers, selection_of
-from lance_assets.partitions import PARTITIONS
+from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, needs_fit, platform_scorers, selection_of
+from lance_assets.scoring.alignment import NOTHING
 from lance_assets.settings import Platform
 from lance_assets.store.rejects import replace_rejects
 from lance_assets.store.schema import REJECTS
@@ -135,6 +135,27 @@ def test_stale_columns_are_asked_for_together_and_unknown_batches_registered(pla
     assert "automation.paused: there is no scorer beauty" in platform.tick("relabel").says
 
 
+def test_the_alignment_model_is_fitted_once_there_are_images_and_its_column_waits_for_it(platform, found):
+    first = platform.partitions()[0]
+    add_batch(platform.root, first, 2)
+    platform.say(scorers=[{"name": "sharpness"}, {"name": "alignment"}])
+    assert platform.tick("relabel").runs == [(["alignment_model"], None), (LABELS[:1], (first, first))]
+    platform.run(["alignment_model"], {}, STARTED)
+    assert platform.tick("relabel").runs == [(LABELS[:1], (first, first))]
+    platform.say(automation={"paused": ["alignment"]})
+    assert platform.tick("relabel").runs == [(LABELS[:1], (first, first))]
+
+
+def test_a_model_that_had_nothing_to_learn_is_fitted_again_when_there_are_more_rows(platform):
+    models = platform.home.models
+    assert needs_fit(models)
+    (models / "alignment").mkdir(parents=True)
+    (models / "alignment" / "current.json").write_text(json.dumps({"model_digest": NOTHING, "rows": 2}))
+    assert needs_fit(models) and needs_fit(models, 3) and not needs_fit(models, 2)
+    (models / "alignment" / "current.json").write_text(json.dumps({"model_digest": "c0ffee"}))
+    assert not needs_fit(models, 3)
+
+
 def test_nothing_is_asked_for_before_there_are_images(platform, found):
     assert platform.tick("relabel").says == platform.tick("tail").says == "no image is stored yet"
 
@@ -208,7 +229,3 @@ def test_the_training_set_is_renewed_when_the_table_or_the_selection_changed(pla
     assert platform.tick("tail").tags[0]["lance_assets/relabel_reason"] == "the table changed"
     platform.run(["score/words"], range_tags(*[platform.partitions()[0]] * 2), STARTED)
     assert platform.tick("tail").runs == []
-
-
-def test_partitions_of_another_platform_are_not_needed(platform):
-    assert platform.instance.get_dynamic_partitions(PARTITIONS) == []
