@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -15,13 +15,16 @@ from lance_assets.automation.new_samples import missing, plan, ready_at, sensor_
 from lance_assets.automation.planner import look as look_at
 from lance_assets.automation.requests import Limits, Request
 from lance_assets.automation.world import World, attempts, look
-from lance_assets.partitions import Batch
+from lance_assets.partitions import KEY
 from lance_assets.settings import Platform, PlatformConfig, SourceEntry
 from lance_assets.sources.base import Source
 from lance_assets.sources.open import open_source
 from lance_assets.store.captions import footers
 from lance_assets.store.files import DataRoot
 from lance_assets.store.rejects import read_rejects
+
+#: A source whose last run ended longer ago gives nothing more, for now.
+ONGOING_S = 600
 
 
 @dataclass(frozen=True)
@@ -47,30 +50,40 @@ def ask_source(platform: Platform, instance: dg.DagsterInstance, id: str, cursor
     if signature != cursor:
         stored = footers(DataRoot(platform.home.data))
         known = [*world.order, *sorted(stored.keys() - set(world.order))]
-        found = look_at(source, known, stored, config.batch_rows(entry), entry.rows, config.automation.files_per_tick)
+        batches = of_source(known, id)
+        found = look_at(source, batches, stored, config.batch_rows(entry), entry.rows, config.automation.files_per_tick)
         new = [*known[len(world.order) :], *world.unregistered, *found.new]
         changed, says = found.changed, found.in_words()
         complete = found.complete and not changed
     order = list(dict.fromkeys([*world.order, *new]))
     before = attempts(instance, order, sensor_name(id), config.automation)
     limits = Limits(config.automation.runs, config.automation.batches_per_run)
-    lacking = _lacking(platform, world, [key for key in order if Batch.parse(key).source == id])
+    lacking = _lacking(platform, world, of_source(order, id))
     asked = plan(id, lacking, changed, order, world.flight, before, _made(entry, config), limits, world.now)
     waiting = f"; {len(lacking)} batches lack images" if lacking else ""
     return Asked(asked, new, signature if complete else None, f"{says}{waiting}")
 
 
 def arriving(platform: Platform, instance: dg.DagsterInstance, world: World) -> list[str]:
-    """Registered batches that are about to be downloaded: not those which the last runs could not store."""
+    """Registered batches that are about to be downloaded: of a source from which something came in the last minutes,
+    and not those which the last runs could not store. So a source that is gone holds nobody up."""
     config = platform.config()
     found: list[str] = []
     for entry in config.sources if platform.home.platform_yaml.exists() else []:
-        mine = [key for key in world.order if Batch.parse(key).source == entry.id]
+        mine = of_source(world.order, entry.id)
         before = attempts(instance, world.order, sensor_name(entry.id), config.automation)
+        if not any(one.ended > world.now - ONGOING_S for one in before.tried):
+            continue
         made = _made(entry, config)
         lacking = _lacking(platform, world, mine)
         found += [key for key in lacking if ready_at(key, world.flight, before, made) <= world.now]
     return found
+
+
+def of_source(keys: Iterable[str], id: str) -> list[str]:
+    """The batches of a source; a partition that somebody made by hand and that is no batch key belongs to none."""
+    matches = ((key, KEY.fullmatch(key)) for key in keys)
+    return [key for key, match in matches if match is not None and match["source"] == id]
 
 
 def _lacking(platform: Platform, world: World, keys: Sequence[str]) -> list[str]:

@@ -31,6 +31,14 @@ from lance_assets.store.ledger import IMAGE
 #: Cells that hold a value which the column's scorer would not give now. The others hold none.
 WRONG = ("damaged", "unknown", "version", "config")
 RELABEL = "relabel"
+#: Why stale cells are not asked for now.
+PAUSED, IN_FLIGHT, NO_MODEL, IMAGES_COMING, BACKING_OFF = (
+    "paused in platform.yaml",
+    "in flight",
+    "its model is not fitted yet",
+    "its images are being stored",
+    "the last run changed nothing: tried again later",
+)
 
 
 @dataclass(frozen=True)
@@ -88,14 +96,6 @@ def plan(
     room = max(0, limits.runs - flight.runs.get(RELABEL, 0))
     made.requests = [request for _, request in asked[:room]]
     return made
-
-
-PAUSED, IN_FLIGHT, IMAGES_COMING, BACKING_OFF = (
-    "paused in platform.yaml",
-    "in flight",
-    "its images are being stored",
-    "the last run changed nothing: tried again later",
-)
 
 
 def _held_back(
@@ -167,7 +167,3 @@ def fit_request(
     if not lacking or not images or coming or attempts.wait_until(MODEL, None, "", float("-inf")) > now:
         return []
     return [Request((MODEL,), None, {FOR_TAG: RELABEL, REASON_TAG: NO_MODEL})]
-
-
-#: What a column lacks whose model was never fitted.
-NO_MODEL = "its model is not fitted yet"

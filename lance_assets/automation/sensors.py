@@ -80,9 +80,9 @@ def _relabel(platform: Platform) -> Tick:
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         said = platform.config().automation
         if not said.relabel:
-            return skipped("automation.relabel is off in platform.yaml")
+            return _skipped("automation.relabel is off in platform.yaml")
         if not exists(DataRoot(platform.home.data)):
-            return skipped(NO_IMAGES)
+            return _skipped(NO_IMAGES)
         scorers = platform_scorers(platform)
         world = look(platform, context.instance, scorers)
         found = relabelling(platform, context.instance, scorers, world)
@@ -97,7 +97,7 @@ def _relabel(platform: Platform) -> Tick:
 def _new_samples(platform: Platform, source: str) -> Tick:
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         if not platform.config().automation.new_samples:
-            return skipped("automation.new_samples is off in platform.yaml")
+            return _skipped("automation.new_samples is off in platform.yaml")
         asked = ask_source(platform, context.instance, source, context.cursor)
         return _result(asked.requests, asked.says, asked.new, asked.cursor)
 
@@ -108,9 +108,9 @@ def _tail(platform: Platform) -> Tick:
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         said = platform.config().automation
         if not said.training_set:
-            return skipped("automation.training_set is off in platform.yaml")
+            return _skipped("automation.training_set is off in platform.yaml")
         if not exists(DataRoot(platform.home.data)):
-            return skipped(NO_IMAGES)
+            return _skipped(NO_IMAGES)
         scorers = platform_scorers(platform)
         world = look(platform, context.instance, scorers)
         columns = relabelling(platform, context.instance, scorers, world)
@@ -138,7 +138,7 @@ def _result(
     )
 
 
-def skipped(why: str) -> dg.SensorResult:
+def _skipped(why: str) -> dg.SensorResult:
     return dg.SensorResult(skip_reason=dg.SkipReason(why))
 
 

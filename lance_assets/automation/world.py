@@ -47,14 +47,14 @@ def look(platform: Platform, instance: dg.DagsterInstance, scorers: Mapping[str,
     """Raises BadInput, Unreachable. Without scorers only what is stored is looked at, not what is stale."""
     root = DataRoot(platform.home.data)
     now = datetime.now(UTC)
+    registered = list(instance.get_dynamic_partitions(PARTITIONS))
+    # Before the table: what is in flight no more by then has been published, and is not taken for stale.
+    flight = in_flight(instance, registered, everything(list(scorers)))
     dataset = open_images(root) if exists(root) else None
     identities = [identity_of(scorer) for scorer in scorers.values()]
     found = backlog(root, dataset, identities, now) if dataset else Backlog()
-    registered = list(instance.get_dynamic_partitions(PARTITIONS))
     unregistered = sorted(found.stale.keys() - set(registered))
-    order = [*registered, *unregistered]
-    flight = in_flight(instance, order, everything(list(scorers)))
-    return World(dataset, found, order, unregistered, flight, now.timestamp())
+    return World(dataset, found, [*registered, *unregistered], unregistered, flight, now.timestamp())
 
 
 def everything(scorers: Sequence[str]) -> list[str]:

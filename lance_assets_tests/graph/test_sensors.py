@@ -111,6 +111,14 @@ def test_platform_yaml_switches_sensors_off_without_a_reload(platform):
     assert "automation.training_set is off" in platform.tick("tail").says
 
 
+def test_a_partition_that_is_no_batch_key_stops_no_sensor(platform, found):
+    platform.instance.add_dynamic_partitions("batches", ["tomorrow"])
+    add_batch(platform.root, found.registered[0], 2)
+    assert [ends for _, ends in platform.tick(SOURCE).runs] == [tuple(found.registered[1:])]
+    assert platform.tick("relabel").runs == [(LABELS, (found.registered[0],) * 2)]
+    assert "is stale in 1 batches" in platform.tick("tail").says
+
+
 def test_a_sensor_never_removes_a_partition(platform, found):
     (platform.shots / "a.jsonl").unlink()
     platform.add("z.jsonl", 1)
