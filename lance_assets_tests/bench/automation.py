@@ -29,7 +29,7 @@ from lance_assets_tests.bench.report import Goal, Report, Value
 from lance_assets_tests.bench.simulated import batch_key, fill
 from lance_assets_tests.bench.sizes import Say
 
-COLUMNS, TURNS = 8, 5
+COLUMNS = 8
 #: Scorers that made the labels of `fill`.
 USES = "lance_assets_tests.bench.simulated:Light"
 LOAD = "import time; t = time.monotonic(); import lance_assets.definitions; print(time.monotonic() - t)"
@@ -37,7 +37,7 @@ LOAD = "import time; t = time.monotonic(); import lance_assets.definitions; prin
 
 def run(quick: bool, say: Say) -> Report:
     """Builds a home in a temporary folder (TMPDIR says where), measures and deletes it."""
-    batches = 200 if quick else 5000
+    batches, turns = (50, 1) if quick else (5000, 5)
     with tempfile.TemporaryDirectory(prefix="lance-assets-bench-") as folder:
         home = Home(Path(folder), Path(folder) / "data")
         say(f"generating {batches:,} batches with {COLUMNS} columns")
@@ -46,9 +46,9 @@ def run(quick: bool, say: Say) -> Report:
         (home.dagster / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
         with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
             instance.add_dynamic_partitions(PARTITIONS, [batch_key(number) for number in range(batches)])
-            rows = [*_ticks(home, instance, say), *_staleness(home, say), _load(home, say)]
+            rows = [*_ticks(home, instance, turns, say), *_staleness(home, turns, say), _load(home, turns, say)]
     title = f"{'QUICK, fewer batches than the goals are for. ' if quick else ''}{batches:,} batches, {COLUMNS} columns."
-    return Report(f"{title} Medians of {TURNS} turns, `worst_s` the longest.", rows, _goals(rows))
+    return Report(f"{title} Medians of {turns} turns, `worst_s` the longest.", rows, _goals(rows))
 
 
 def _names() -> list[str]:
@@ -69,7 +69,7 @@ CASES: dict[str, dict[str, str]] = {
 }
 
 
-def _ticks(home: Home, instance: dg.DagsterInstance, say: Say) -> list[dict[str, Value]]:
+def _ticks(home: Home, instance: dg.DagsterInstance, turns: int, say: Say) -> list[dict[str, Value]]:
     """Whole ticks, as the daemon asks for them; the code location is loaded once and knows nothing beforehand."""
     from lance_assets.definitions import build
 
@@ -86,17 +86,17 @@ def _ticks(home: Home, instance: dg.DagsterInstance, say: Say) -> list[dict[str,
                 found = repository.get_sensor_def(sensor).evaluate_tick(context)
                 asked.append(len(found.run_requests or []))
 
-            rows.append({"what": f"tick of {sensor}", "case": case, **_timed(tick), "requests": asked[-1]})
+            rows.append({"what": f"tick of {sensor}", "case": case, **_timed(tick, turns), "requests": asked[-1]})
             say(f"{sensor}, {case}: {rows[-1]['wall_s']:.2f} s, {asked[-1]} requests")
     return rows
 
 
-def _staleness(home: Home, say: Say) -> list[dict[str, Value]]:
+def _staleness(home: Home, turns: int, say: Say) -> list[dict[str, Value]]:
     _say_platform(home, CASES["one column has a new version"])
     root = DataRoot(home.data)
     identities = [identity_of(scorer) for scorer in platform_scorers(Platform(home)).values()]
-    counted = _timed(lambda: audit_stale(root, identities))
-    one_by_one = _timed(lambda: all_stale_cells(root, open_images(root), identities), turns=1)
+    counted = _timed(lambda: audit_stale(root, identities), turns)
+    one_by_one = _timed(lambda: all_stale_cells(root, open_images(root), identities), 1)
     say(f"counted in {counted['wall_s']:.2f} s, cell by cell in {one_by_one['wall_s']:.2f} s")
     case = "one column has a new version"
     return [
@@ -105,13 +105,13 @@ def _staleness(home: Home, say: Say) -> list[dict[str, Value]]:
     ]
 
 
-def _load(home: Home, say: Say) -> dict[str, Value]:
+def _load(home: Home, turns: int, say: Say) -> dict[str, Value]:
     def load() -> float:
         environment = {**os.environ, HOME_VARIABLE: str(home.root)}
         done = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True, check=True)
         return float(done.stdout)
 
-    spent = [load() for _ in range(3)]
+    spent = [load() for _ in range(turns)]
     say(f"definitions loaded in {statistics.median(spent):.2f} s")
     return {
         "what": "load the definitions",
@@ -121,7 +121,7 @@ def _load(home: Home, say: Say) -> dict[str, Value]:
     }
 
 
-def _timed(function: Callable[[], Any], turns: int = TURNS) -> dict[str, Value]:
+def _timed(function: Callable[[], Any], turns: int) -> dict[str, Value]:
     spent: list[float] = []
     for _ in range(turns):
         session.cache_clear()  # a daemon finds a table that changed since its last tick
