@@ -7,13 +7,18 @@ import json
 import dagster as dg
 import pytest
 
+from lance_assets.automation.renewals import tail_of
 from lance_assets.automation.runs import in_flight, tried
 from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, needs_fit, platform_scorers, selection_of
+from lance_assets.compute.train import recipe_sha256
 from lance_assets.scoring.alignment import NOTHING
 from lance_assets.settings import Platform
+from lance_assets.store.files import write_json
 from lance_assets.store.rejects import replace_rejects
 from lance_assets.store.schema import REJECTS
+from lance_assets.store.selection import LATEST
 from lance_assets.store.table import open_images
+from lance_assets.training.recipe import load_recipe
 from lance_assets_tests.graph.platforms import SmallPlatform, range_tags
 from lance_assets_tests.tables import add_batch
 
@@ -217,6 +222,29 @@ def test_runs_that_are_over_are_remembered_with_what_they_were_for(platform, fou
     (one,) = tried(platform.instance, order, "relabel")
     assert (one.assets, list(one.batches), one.made) == (LABELS[1:], order[:2], {"score/words": "1 abc"})
     assert one.began <= one.ended
+
+
+def test_a_new_training_set_is_trained_on_and_evaluated_where_platform_yaml_says_so(platform):
+    def asked() -> list[list[str]]:
+        found = tail_of(Platform(platform.home), platform.instance, {}, "")
+        return [asset for asset, one in (("checkpoint", found.checkpoint), ("evaluation", found.evaluation)) if one.why]
+
+    add_batch(platform.root, "a", 2)
+    assert asked() == [], "there is no training set"
+    write_json(platform.root, LATEST, {"sha256": "a" * 64})
+    assert asked() == ["checkpoint"]
+    model = platform.home.checkpoints / "one" / "model"
+    model.mkdir(parents=True)
+    summary = {"path": str(model), "manifest_sha256": "a" * 64, "recipe_sha256": recipe_sha256(load_recipe("demo"))}
+    latest = platform.home.checkpoints / "latest.json"
+    latest.write_text(json.dumps(summary))
+    assert asked() == ["evaluation"]
+    (model / "evaluation.json").write_text("{}")
+    assert asked() == ["evaluation"], "an empty evaluation is none"
+    (model / "evaluation.json").write_text('{"verdict": "fine"}')
+    assert asked() == []
+    latest.write_text(json.dumps({**summary, "recipe_sha256": "b" * 64}))
+    assert asked() == ["checkpoint"]
 
 
 def test_the_training_set_is_renewed_when_the_table_or_the_selection_changed(platform, found):

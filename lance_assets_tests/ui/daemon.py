@@ -18,7 +18,7 @@ import psutil
 import yaml
 
 from lance_assets.cli.launched import fail_launched
-from lance_assets.cli.runs import open_instance, write_dagster_yaml
+from lance_assets.cli.runs import open_instance
 from lance_assets.settings import RAY_VARIABLE, Home
 from lance_assets.store import ledger
 from lance_assets.store.files import DataRoot
@@ -28,6 +28,14 @@ from lance_assets_tests.cli.folders import caption, write_jsonl
 from lance_assets_tests.ui.platform import ROOT, mentioned
 
 SECONDS = 120
+#: As deploy/dagster.yaml, but the queue is looked at every second, not every five.
+QUICK_QUEUE = """
+telemetry: {enabled: false}
+run_coordinator:
+  module: dagster._core.run_coordinator
+  class: QueuedRunCoordinator
+  config: {max_concurrent_runs: 2, dequeue_interval_seconds: 1}
+"""
 #: A scorer that notes what it is asked for, and stops where a file tells it to.
 CALLS = """
 import os, time
@@ -56,7 +64,7 @@ class Automated:
         self.host, self.ray = host, ray_address
         self.home.create()
         self.shots.mkdir()
-        write_dagster_yaml(self.home.dagster)
+        (self.home.dagster / "dagster.yaml").write_text(QUICK_QUEUE)
         (self.home.root / "own.py").write_text(CALLS)
         said = {
             "sources": [{"id": "shots", "spec": f"files:{self.shots}"}],

@@ -89,11 +89,11 @@ def test_a_scorer_that_fails_for_the_batch_as_a_whole_is_asked_less_and_less_oft
     loop.store("b0", [Row(number) for number in range(3)])
     loop.broken.add("counted")
     start, asked = loop.clock, 0
-    while loop.clock < start + timedelta(hours=6):
+    while loop.clock < start + timedelta(hours=2):
         asked += sum("score/counted" in request.assets for request in loop.tick().requests)
         while loop.queue:
             loop.work()
-    assert 6 <= asked <= 14
+    assert 5 <= asked <= 9
     assert loop.tick().waiting["counted"] == {BACKING_OFF: ["b0"]}
     loop.broken.clear()
     until_quiet(loop)
