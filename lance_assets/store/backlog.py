@@ -2,8 +2,8 @@
 
 `staleness.all_stale_cells` is the truth, and walks through every fragment and column. A sensor asks every half minute,
 of tables of thousands of batches: here the ledger is joined with the files that the table refers to, a few array
-operations for each column. Nothing is kept between two calls. Only where rows decide (transient failures that are due,
-deleted rows) a batch is asked the long way.
+operations for each column. Nothing is kept between two calls. Only where rows were deleted, so that the ledger's counts
+are too high, a batch is asked the long way.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ READ = [
     *("column", "batch", "planned_file", "scorer", "version", "config_hash", "offsets"),
     *("rows_failed_transient", "due", "planned"),
 ]
-#: Reasons that are told without looking at rows, in the order of their numbers.
-NEW, UNKNOWN, DAMAGED, VERSION, CONFIG = range(5)
-REASONS = ("new", "unknown", "damaged", "version", "config")
+#: Reasons (see StaleCell) in the order of their numbers.
+NEW, UNKNOWN, DAMAGED, VERSION, CONFIG, FAILED = range(6)
+REASONS = ("new", "unknown", "damaged", "version", "config", "failed")
 
 
 @dataclass
@@ -153,9 +153,11 @@ def _counted(
     other = (_texts(mine, "config_hash") != identity.config_hash) & ~old
     add(VERSION, at[old], rows[old])
     add(CONFIG, at[other], rows[other])
-    by_rows = _due(mine, due) & ~old & ~other
-    uneven = parts & (fragments.alive != fragments.physical)
-    numbers = fragments.batch[np.concatenate([at[by_rows], np.flatnonzero(uneven)])]
+    failed = mine["rows_failed_transient"].fill_null(0).to_numpy()
+    again = (failed > 0) & _is_due(mine, due) & ~old & ~other
+    add(FAILED, at[again], failed[again])
+    deleted = fragments.alive != fragments.physical
+    numbers = fragments.batch[[*at[again & deleted[at]], *np.flatnonzero(parts & deleted)]]
     odd[numbers[numbers >= 0]] = True
     return counts, odd
 
@@ -170,14 +172,12 @@ def _covered(at: np.ndarray, mine: pa.Table, whole: np.ndarray, physical: np.nda
     return covered
 
 
-def _due(mine: pa.Table, due: datetime | None) -> np.ndarray:
-    """Which ledger rows have transient failures to try again."""
-    failed = mine["rows_failed_transient"].fill_null(0).to_numpy() > 0
+def _is_due(mine: pa.Table, due: datetime | None) -> np.ndarray:
+    """Which ledger rows let their transient failures be tried again."""
     if due is None:
-        return failed
-    never = np.iinfo(np.int64).min
-    times = mine["due"].cast(pa.int64()).fill_null(never).to_numpy()
-    return failed & (times <= pa.scalar(due, mine.schema.field("due").type).value)
+        return np.ones(mine.num_rows, bool)
+    times = mine["due"].cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
+    return times <= pa.scalar(due, mine.schema.field("due").type).value
 
 
 def _dates(found: Backlog, column: str, mine: pa.Table, fragments: _Fragments) -> np.ndarray:

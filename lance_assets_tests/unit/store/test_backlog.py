@@ -70,6 +70,15 @@ def test_deleted_rows_are_not_stale(tmp_path):
     assert counted(root, [replace(SHARP, version="2")])[BATCH]["score_sharp"] == {"version": 9}
 
 
+def test_a_deleted_row_is_not_tried_again(tmp_path):
+    root, other = DataRoot(tmp_path), f"{BATCH}/2"
+    store(root, image_rows(BATCH, 10), "download")
+    Labeller(root, cells=failing({FAILS, other}))(BATCH, SHARP)
+    assert counted(root, [SHARP]) == added_up(root, [SHARP]) == {BATCH: {"score_sharp": {"failed": 2}}}
+    open_images(root).delete(f"id = '{FAILS}'")
+    assert counted(root, [SHARP]) == added_up(root, [SHARP]) == {BATCH: {"score_sharp": {"failed": 1}}}
+
+
 def test_damaged_and_unexplained_files_are_counted(tmp_path):
     root = DataRoot(tmp_path)
     eventful(root)
