@@ -23,9 +23,10 @@ from lance_assets.automation.dead_runs import free_dead_runs
 from lance_assets.automation.jobs import discover_batches
 from lance_assets.automation.maintenance import maintenance, nightly_maintenance
 from lance_assets.automation.run_log import run_log
+from lance_assets.automation.sensors import sensors
 from lance_assets.compute.cluster import RayCluster
 from lance_assets.compute.registry import active_scorers
-from lance_assets.scoring.registry import reads
+from lance_assets.scoring.registry import in_the_pass
 from lance_assets.settings import Home, Platform
 
 
@@ -34,8 +35,8 @@ def build(platform: Platform) -> dg.Definitions:
     config = platform.config()
     scorers = active_scorers(platform)
     across = [scorer for scorer in scorers.values() if scorer.across]
-    own = {name: one for name, one in scorers.items() if not one.across and (one.served or reads(one))}
-    light = {name: one for name, one in scorers.items() if not one.across and name not in own}
+    light = {name: one for name, one in scorers.items() if in_the_pass(one)}
+    own = {name: one for name, one in scorers.items() if not one.across and name not in light}
     return dg.Definitions(
         assets=[
             raw_captions,
@@ -51,7 +52,7 @@ def build(platform: Platform) -> dg.Definitions:
         ],
         jobs=[seed, discover_batches, relabel_column_job(list(scorers)), maintenance],
         schedules=[nightly_maintenance],
-        sensors=[free_dead_runs, alert_on_failure],
+        sensors=[*sensors(platform, list(scorers)), free_dead_runs, alert_on_failure],
         resources={
             "platform": platform,
             "ray_cluster": RayCluster(address=config.ray.address, num_cpus=config.ray.num_cpus),

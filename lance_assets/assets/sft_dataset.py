@@ -7,8 +7,10 @@ import dagster as dg
 from lance_assets.assets.common import PlatformParam, data_root
 from lance_assets.compute.groups import content_groups
 from lance_assets.compute.registry import active_scorers
+from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, selection_of
 from lance_assets.store.columns import column_of
 from lance_assets.store.selection import manifest_name, pin
+from lance_assets.store.table import open_images
 
 
 def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
@@ -22,6 +24,7 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         """
         root, sft = data_root(platform), platform.config().sft
         scorers = active_scorers(platform)
+        seen = open_images(root).version  # before it is looked at: what lands meanwhile is for the next time
         manifest = pin(root, sft.filter, sft.split, list(map(column_of, scorers)), content_groups(platform, scorers))
         excluded = manifest.get("excluded", {})
         left_out = "".join(f", {count} left out ({reason})" for reason, count in excluded.items() if count)
@@ -37,6 +40,8 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 "lance_version": manifest["version"],
                 "lance_tag": manifest["tag"],
                 "row_ids_sha256": dg.MetadataValue.json(manifest["row_ids_sha256"]),
+                SEEN_VERSION: seen,
+                SELECTION: selection_of(platform, scorers),
                 "manifest": dg.MetadataValue.path(root.at(manifest_name(manifest["tag"]))),
             },
             data_version=dg.DataVersion(manifest["sha256"]),

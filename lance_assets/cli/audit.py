@@ -1,5 +1,5 @@
-"""`lance-assets audit row ID | column NAME | failures NAME | version N | checkpoint DIR | card`: where rows, labels and
-checkpoints come from. Reads the data alone: no Dagster, no Ray, no torch."""
+"""`lance-assets audit row ID | column NAME | failures NAME | version N | checkpoint DIR | stale | card`: where rows, labels
+and checkpoints come from, and which labels the daemon would renew. Neither Dagster, Ray nor torch is imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from lance_assets.store.files import DataRoot
 
 #: What is named after each kind; None = nothing.
-KINDS = {"row": "ID", "column": "NAME", "failures": "NAME", "version": "N", "checkpoint": "DIR", "card": None}
+KINDS = {
+    "row": "ID",
+    "column": "NAME",
+    "failures": "NAME",
+    "version": "N",
+    "checkpoint": "DIR",
+    "stale": None,
+    "card": None,
+}
 Answer = tuple[dict[str, Any], list[str]]
 
 
@@ -56,6 +64,7 @@ def main(flags: Namespace) -> int:
         "failures": _failures,
         "version": _version,
         "checkpoint": _checkpoint,
+        "stale": _stale,
         "card": _card,
     }
     with reachable(root.uri):
@@ -117,6 +126,17 @@ def _checkpoint(root: DataRoot, home: Home, flags: Namespace) -> Answer:
     named, own = Path(flags.name).expanduser(), home.checkpoints / flags.name
     beside = read_artifacts(own if own.exists() and not named.exists() else named)
     found = audit_checkpoint(root, Checkpoint(**{**vars(beside), "path": str(beside.path)}))
+    return found, words(found)
+
+
+def _stale(root: DataRoot, home: Home, flags: Namespace) -> Answer:
+    from lance_assets.audit.stale import audit_stale, words
+    from lance_assets.compute.label import identity_of
+    from lance_assets.compute.scorers import platform_scorers
+
+    platform = Platform(home)
+    identities = [identity_of(scorer) for scorer in platform_scorers(platform).values()]
+    found = audit_stale(root, identities, platform.config().automation.paused)
     return found, words(found)
 
 

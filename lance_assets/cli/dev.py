@@ -123,6 +123,8 @@ class _Dev:
         ]
         say("starting Dagster")
         os.environ[UI_VARIABLE] = f"http://{LOOPBACK}:{self.port}"  # for the links in alerts
+        # A sensor may have to fetch the first files of a source; Dagster itself gives it a minute.
+        os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", "600")
         return launch(self.dagster, command, {}, cwd=self.workspace.parent)
 
     def _watch(self, dagster: subprocess.Popen[bytes]) -> int:

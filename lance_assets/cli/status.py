@@ -73,7 +73,7 @@ def read(platform: Platform) -> dict[str, Any]:
             },
             "daemon": daemon(instance),
             "automation": instigators(instance, build(platform)),
-            "paused": list(getattr(getattr(config, "automation", None), "paused", ())),
+            "paused": list(config.automation.paused),
             "training_set": _training_set(root),
             "checkpoint": _checkpoint(platform),
             "last_failures": [{"run_id": run.run_id, "steps": failures(instance, run.run_id)} for run in failed],

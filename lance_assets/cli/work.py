@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -13,17 +12,19 @@ import dagster as dg
 from lance_assets.assets.common import ANY, RETRY_TAG
 from lance_assets.assets.scores import alignment_model, score_key
 from lance_assets.automation.failed_steps import failures
+from lance_assets.automation.new_samples import missing
 from lance_assets.automation.planner import Found, look
 from lance_assets.cli.runs import execute
 from lance_assets.compute.label import identity_of
-from lance_assets.compute.registry import active_scorers, needs_fit
-from lance_assets.partitions import PARTITIONS, Batch, contiguous
+from lance_assets.compute.registry import active_scorers
+from lance_assets.compute.scorers import needs_fit
+from lance_assets.partitions import PARTITIONS, contiguous
 from lance_assets.settings import Platform, PlatformConfig, SourceEntry
 from lance_assets.sources.open import open_source
+from lance_assets.store.backlog import backlog
 from lance_assets.store.captions import catalog, footers
 from lance_assets.store.files import DataRoot
-from lance_assets.store.rejects import read_rejects, worth_another_try
-from lance_assets.store.staleness import all_stale_cells
+from lance_assets.store.rejects import read_rejects
 from lance_assets.store.table import exists, open_images
 
 Say = Callable[[str], None]
@@ -74,13 +75,11 @@ def pending(platform: Platform, keys: Sequence[str], changed: Collection[str] = 
     if not exists(root):
         return Pending(list(keys), [])
     identities = [identity_of(scorer) for scorer in active_scorers(platform).values()]
-    stored = all_stale_cells(root, open_images(root), identities)
-    rejects = read_rejects(root)
-    refused = Counter(rejects["batch"].to_pylist())
-    empty = {key for key in keys if refused[key] >= Batch.parse(key).rows}
-    settled = (empty - worth_another_try(rejects) | set(stored)) - set(changed)
-    missing = [key for key in keys if key not in settled]
-    return Pending(missing, [key for key in keys if stored.get(key) and key in settled])
+    stored = backlog(root, open_images(root), identities).stale
+    lacking = {*missing(keys, stored, read_rejects(root)), *changed}
+    return Pending(
+        [key for key in keys if key in lacking], [key for key in keys if stored.get(key) and key not in lacking]
+    )
 
 
 def do_work(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from pathlib import Path
@@ -14,52 +13,26 @@ import ray
 from ray.cloudpickle import register_pickle_by_value
 
 from lance_assets.atomic import write_json
+from lance_assets.compute.scorers import platform_scorers
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.scoring.alignment import MAX_ROWS as FIT_ROWS
-from lance_assets.scoring.alignment import (
-    NOTHING,
-    Alignment,
-    NothingToLearn,
-    fit_alignment,
-    model_folder,
-)
+from lance_assets.scoring.alignment import NOTHING, NothingToLearn, fit_alignment, model_folder
 from lance_assets.scoring.api import Scorer
-from lance_assets.scoring.duplicate import Duplicate
 from lance_assets.scoring.plugins import from_a_file
-from lance_assets.scoring.registry import Entry, configured
 from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
 
 
 def active_scorers(platform: Platform) -> dict[str, Scorer]:
-    """The scorers that platform.yaml asks for, by name, with the alignment model fitted last and the radius of the
-    duplicates. Those whose code lies in the home travel to Ray's workers by value. Raises BadInput."""
-    config = platform.config()
-    chosen = config.scorers
-    entries = None if chosen is None else [Entry(**entry.model_dump()) for entry in chosen]
-    defaults = {
-        Alignment.name: current_alignment(platform.home.models) or {},
-        Duplicate.name: {"radius": config.duplicates.radius},
-    }
-    made = configured(entries, platform.home.root, defaults)
+    """The scorers of a platform (see platform_scorers), as Ray needs them: those whose code lies in the home travel to
+    its workers by value. Raises BadInput."""
+    made = platform_scorers(platform)
     for scorer in made.values():
         module = from_a_file(scorer)
         if module is not None:
             register_pickle_by_value(module)
     return made
-
-
-def current_alignment(models: Path) -> dict[str, Any] | None:
-    """{model_digest} of the alignment model in use; None before the first fit."""
-    path = models / "alignment" / "current.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def needs_fit(models: Path) -> bool:
-    """True before the first fit, and where the last one found nothing to learn."""
-    current = current_alignment(models)
-    return current is None or current["model_digest"] == NOTHING
 
 
 def fit(root: DataRoot, models: Path) -> dict[str, Any]:
@@ -89,7 +62,8 @@ def _fit(root: DataRoot, models: Path) -> dict[str, Any]:
         else:
             draft.rename(folder)
         fitted |= {"model_digest": digest, "folder": str(folder), "metrics": model.metrics}
-    write_json(models / "alignment" / "current.json", {"model_digest": fitted["model_digest"]})
+    found = {"model_digest": fitted["model_digest"], "rows": dataset.count_rows()}
+    write_json(models / "alignment" / "current.json", found)
     return fitted
 
 

@@ -54,7 +54,7 @@ def fine_tune(
     Raises BadInput for an unusable recipe.
     """
     recipe = load_recipe(recipe_name)
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    digest = recipe_sha256(recipe)
     out = places.checkpoints / (f"{manifest['tag']}-{digest[:8]}" + (f"-{run_id[:8]}" if force else ""))
     with claim(DataRoot(places.checkpoints), out.name):
         summary = None if force else read_summary(out / "model")
@@ -109,6 +109,11 @@ def assess(
     result: dict[str, Any] = ray.get(_task(evaluate, manifest, base, tuned, limit, 0, offline=base.exists()))
     write_json(tuned / EVALUATION, result)
     return result
+
+
+def recipe_sha256(recipe: dict[str, Any]) -> str:
+    """What tells one recipe from another."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
 def read_summary(checkpoint: Path) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ DEFAULT = ("sharpness", "exposure", "caption_quality", "alignment", "duplicate")
 BUILT_IN = (*DEFAULT, "resolution", "entropy", "caption_language", "clip", "brisque", "nsfw", "judge")
 """All of them; each lives in the module of its name."""
 
-__all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "join", "known", "reads", "register", "scorers"]
+__all__ = ["BUILT_IN", "DEFAULT", "Entry", "configured", "in_the_pass", "join", "known", "reads", "register", "scorers"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,11 @@ def configured(
 def reads(scorer: Scorer) -> list[str]:
     """Names of the scorers whose columns it reads."""
     return [field.removeprefix(PREFIX) for field in scorer.fields if field.startswith(PREFIX)]
+
+
+def in_the_pass(scorer: Scorer) -> bool:
+    """Whether it runs inside the label tasks: such scorers that are asked for together share one pass over a batch."""
+    return not scorer.across and scorer.served is None and not reads(scorer)
 
 
 def join(made: Mapping[str, Scorer]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,11 @@ class Columns:
     caption: str | None = None
 
 
+def digest_of(facts: Iterable[tuple[Any, ...]]) -> str:
+    """sha256 (hex) of facts about files, in order."""
+    return hashlib.sha256("\n".join(map(repr, facts)).encode()).hexdigest()
+
+
 class Source(ABC):
     """A place where captions come from. Implementations: files, modelscope, demo."""
 
@@ -68,6 +74,11 @@ class Source(ABC):
     def listing(self) -> dict[str, str]:
         """sha256 (hex) of every file that there is now, by path. Raises BadInput."""
         return {file.path: file.sha256 for file in self.files()}
+
+    def signature(self) -> str:
+        """Another text whenever a file was added, changed or removed: one listing; no file is read where the listing
+        alone tells. Raises BadInput."""
+        return digest_of(sorted(self.listing().items()))
 
     def file(self, path: str) -> SourceFile:
         """One file as it is now. Raises BadInput where there is none."""

@@ -58,6 +58,10 @@ class Bucket:
             raise BadInput(f"{self._uri} holds no {', '.join(sorted(FORMATS))} object")
         return sorted(self._known)
 
+    def stamps(self) -> list[tuple[str | int | None, ...]]:
+        """Name and version of each object: one listing. Raises BadInput as `names` does."""
+        return [(name, *_version(self._known[name])) for name in self.names()]
+
     def local(self, name: str) -> Path:
         """The object as a file of this machine, fetched if it is not there yet. Raises BadInput."""
         if name not in self._known:
@@ -65,7 +69,7 @@ class Bucket:
         if name not in self._known:
             raise BadInput(f"{self.shown(name)} does not exist any more")
         said = self._known[name]
-        version = (self._store, said["path"], said["e_tag"], said["size"], said["last_modified"].isoformat())
+        version = (self._store, said["path"], *_version(said))
         folder = self._cache / hashlib.sha256("\0".join(map(str, version)).encode()).hexdigest()[:32]
         path = folder / name.rpartition("/")[2]
         with self._usable():
@@ -137,6 +141,10 @@ class Bucket:
             raise BadInput(f"an object of {self._uri} changed while it was fetched; run again") from None
         except (BaseError, OSError) as error:
             raise BadInput(f"{self._uri} cannot be fetched to {self._cache}: {in_one_line(str(error))}") from None
+
+
+def _version(said: ObjectMeta) -> tuple[str | int | None, ...]:
+    return said["e_tag"], said["size"], said["last_modified"].isoformat()
 
 
 def _matches(name: Sequence[str], shape: Sequence[str]) -> bool:

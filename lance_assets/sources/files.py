@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lance_assets.errors import BadInput
-from lance_assets.sources.base import Columns, RawRow, Source, SourceFile
+from lance_assets.sources.base import Columns, RawRow, Source, SourceFile, digest_of
 from lance_assets.sources.bucket import Bucket
 from lance_assets.sources.columns import check_columns, raw_row
 from lance_assets.sources.folder import Folder, readable
@@ -30,6 +30,7 @@ class Place(Protocol):
     def names(self) -> list[str]: ...
     def local(self, name: str) -> Path: ...
     def shown(self, name: str) -> str: ...
+    def stamps(self) -> list[tuple[str | int | None, ...]]: ...
     def roots(self) -> tuple[Path, ...]: ...
 
 
@@ -53,6 +54,10 @@ class FilesSource(Source):
         file empty or unreadable, not of the format that its name says, a column that is not there.
         """
         return self._described(self._place.names())
+
+    def signature(self) -> str:
+        """As in Source, by sizes and times (in an object store: by e_tags)."""
+        return digest_of(self._place.stamps())
 
     def read(self, file: SourceFile, first: int, end: int) -> Iterator[RawRow]:
         """Rows [first, end); a row that cannot be read comes with its `problem`. Raises BadInput when the file is gone

@@ -38,6 +38,12 @@ class Folder:
             raise BadInput(f"{self._spec} holds no {', '.join(sorted(FORMATS))} file")
         return shown
 
+    def stamps(self) -> list[tuple[str | int | None, ...]]:
+        """Name, size and time of change of each file. Raises BadInput as `names` does."""
+        with readable(self._spec):
+            found = [(name, (self._base() / name).stat()) for name in self.names()]
+        return [(name, said.st_size, said.st_mtime_ns) for name, said in found]
+
     def local(self, name: str) -> Path:
         """Where a file is. Raises BadInput when the spec names nothing any more."""
         return self._base() / name

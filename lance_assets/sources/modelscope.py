@@ -77,6 +77,11 @@ class ModelScopeSource(Source):
         """sha256 of the split's files by path, as last listed; asks the hub where this object has not yet."""
         return {listed.path: listed.sha256 for listed in self._known()}
 
+    def signature(self) -> str:
+        """As in Source; asks the hub each time."""
+        self._chosen = None
+        return super().signature()
+
     def file(self, path: str) -> SourceFile:
         """One of the files last listed, loaded unless it is in the cache. Raises BadInput."""
         return self._again(path, None)

@@ -36,13 +36,14 @@ def by_batch(dataset: lance.LanceDataset, known: History) -> dict[str, list[int]
     found: dict[str, list[int]] = {}
     for fragment in dataset.get_fragments():
         intents = known.get((IMAGE, image_file(dataset, fragment)))
-        keys = [intents[0].batch] if intents else _first_batch(dataset, fragment)
+        keys = [intents[0].batch] if intents else first_batch(dataset, fragment)
         for key in keys:
             found.setdefault(key, []).append(fragment.fragment_id)
     return found
 
 
-def _first_batch(dataset: lance.LanceDataset, fragment: lance.LanceFragment) -> list[str]:
+def first_batch(dataset: lance.LanceDataset, fragment: lance.LanceFragment) -> list[str]:
+    """The batch key that the first row of a fragment says; none where it has no row."""
     return dataset.scanner(columns=["batch"], fragments=[fragment], limit=1).to_table()["batch"].to_pylist()
 
 

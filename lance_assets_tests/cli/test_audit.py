@@ -113,11 +113,28 @@ def test_audit_speaks_to_people_too(home, run):
 
 def test_an_audit_imports_neither_dagster_nor_ray_nor_torch(home):
     asked = [f"row {FAILS}", "column sharp", f"row {CHANGES} --json", f"row {FAILS} --why", "version 5"]
-    asked += ["checkpoint one", "card", "card --html"]
+    asked += ["checkpoint one", "stale", "card", "card --html"]
     done = subprocess.run(
         [sys.executable, "-c", LIGHT, str(home), *asked], env=environment(), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_stale_says_what_the_daemon_would_score_and_which_columns_are_paused(home, run):
+    (home / "own.py").write_text("def sharp(item):\n    return 1.0\n")
+    entries = "[{name: exposure}, {name: sharp, uses: 'own:sharp', version: '2'}]"
+    (home / "platform.yaml").write_text(f"scorers: {entries}\nautomation: {{paused: [exposure]}}\n")
+    said = run("audit stale --json").json()
+    assert said["rows"] == 14 and said["batches"] == 2
+    assert said["columns"]["exposure"] == {"stale": {"new": 14}, "batches": [BATCH, OTHER], "paused": True}
+    assert said["columns"]["sharp"] == {"stale": {"new": 4, "version": 10}, "batches": [BATCH, OTHER], "paused": False}
+    ended = run("audit stale")
+    assert ended.out[-1].split() == ["sharp", "14", "2", "never", "scored", "4,", "scorer", "version", "10"]
+
+
+def test_a_kind_that_needs_a_name_or_none_says_so(run):
+    assert run("audit stale sharp").err == ["lance-assets: audit stale needs no name (see lance-assets audit --help)"]
+    assert run("audit row").err == ["lance-assets: audit row needs ID (see lance-assets audit --help)"]
 
 
 def test_a_row_says_why_it_trains_and_which_checkpoint_saw_it(home, run):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lance_assets.cli.bench import schema
-from lance_assets_tests.bench import audit, fused, ingest, label
+from lance_assets_tests.bench import audit, automation, fused, ingest, label
 from lance_assets_tests.bench.ingest_clients import one_turn
 from lance_assets_tests.bench.ingest_ours import Ours
 from lance_assets_tests.bench.ingest_server import web
@@ -97,6 +97,15 @@ def test_ingest_on_ray_is_measured_without_the_start_of_the_cluster():
     assert (turn.images, turn.lost, turn.again) == (38, 0, 0)
     assert turn.idle_cpu_s is not None
     assert turn.start.wall_s > turn.whole.wall_s > 0 and turn.start.cpu_s > turn.whole.cpu_s > 0
+
+
+def test_sensors_ask_for_what_is_stale_in_a_generated_platform():
+    report = automation.run(True, lambda text: None)
+    jsonschema.validate(report.as_json(), schema())
+    asked = {(row["what"], row["case"]): row["requests"] for row in report.rows if "requests" in row}
+    assert asked["tick of relabel", "nothing is stale"] == 0
+    assert asked["tick of relabel", "every column has a new version"] == 1
+    assert asked["tick of tail", "nothing is stale"] == 1 and asked["tick of new_samples_filler", "nothing is new"] == 0
 
 
 def test_fused_scorers_share_one_decode_and_the_report_follows_the_schema():

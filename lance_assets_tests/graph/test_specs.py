@@ -45,6 +45,14 @@ def test_the_definitions_load_in_dagster_and_every_asset_is_described(definition
         assert spec.description and spec.code_version, f"{spec.key} lacks a description or a code version"
 
 
+def test_each_source_has_a_sensor_and_all_run_unless_somebody_stops_them(tmp_path):
+    home = Home(tmp_path, tmp_path / "data")
+    home.platform_yaml.write_text("sources: [{id: one, spec: 'files:a'}, {id: two, spec: 'files:b'}]\n")
+    made = {sensor.name: sensor for sensor in build(Platform(home)).get_repository_def().sensor_defs}
+    for name in ("relabel", "tail", "new_samples_one", "new_samples_two"):
+        assert made[name].default_status == dg.DefaultSensorStatus.RUNNING and made[name].description
+
+
 def test_a_scorer_left_out_of_platform_yaml_is_left_out_of_the_graph(tmp_path):
     home = Home(tmp_path, tmp_path / "data")
     home.platform_yaml.write_text("scorers: [{name: sharpness}]\n")

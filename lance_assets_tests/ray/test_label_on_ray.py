@@ -4,7 +4,8 @@ import pytest
 
 from lance_assets.compute.label import label
 from lance_assets.compute.label_models import label_with_models
-from lance_assets.compute.registry import active_scorers, fit, needs_fit
+from lance_assets.compute.registry import active_scorers, fit
+from lance_assets.compute.scorers import needs_fit
 from lance_assets.scoring.registry import scorers
 from lance_assets.settings import Home, Platform
 from lance_assets.store import ledger

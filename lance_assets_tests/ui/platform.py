@@ -52,7 +52,10 @@ class DevPlatform:
         self.rows += BATCH
         source = {"id": "demo", "spec": "demo", "rows": self.rows}
         own = [{"name": "redness", "uses": "my_scorers:redness"}]
+        # These tests count what people ask for; what happens by itself is in test_automation.py.
+        still = {"new_samples": False, "relabel": False, "training_set": False}
         said = {"sources": [source], "batch_size": BATCH, "recipe": str(self.recipe), "scorers": own}
+        said["automation"] = still
         draft = self.home / "platform.draft"
         draft.write_text(yaml.safe_dump(said))
         draft.replace(self.home / "platform.yaml")
@@ -100,13 +103,19 @@ class DevPlatform:
             process.kill()
 
     def mentioned(self) -> list[psutil.Process]:
-        """Processes that know of this home by their command line or environment, this one left out."""
-        return [process for process in psutil.process_iter() if process.pid != os.getpid() and self._knows(process)]
+        """Processes that know of this home, this one left out."""
+        return mentioned(self.home)
 
-    def _knows(self, process: psutil.Process) -> bool:
-        try:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            return str(self.home) in " ".join([*process.cmdline(), *process.environ().values()])
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+
+def mentioned(home: Path) -> list[psutil.Process]:
+    """Processes that know of a home by their command line or environment, this one left out."""
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _knows(process, home)]
+
+
+def _knows(process: psutil.Process, home: Path) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
             return False
+        return str(home) in " ".join([*process.cmdline(), *process.environ().values()])
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False

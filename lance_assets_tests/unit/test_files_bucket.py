@@ -70,6 +70,17 @@ def test_a_prefix_is_read_like_a_folder(shelf: Shelf) -> None:
     assert source.image_roots() == ()
 
 
+def test_the_signature_moves_with_every_object_and_fetches_none(shelf: Shelf) -> None:
+    shelf.put("a.jsonl", lines(1))
+    opened = shelf.source()
+    first = opened.signature()
+    assert opened.signature() == shelf.source().signature() == first
+    shelf.put("a.jsonl", lines(2))
+    second = opened.signature()
+    shelf.put("b.jsonl", lines(1))
+    assert len({first, second, opened.signature()}) == 3 and shelf.gets == []
+
+
 def test_one_object_and_globs_name_the_same_files_as_on_disk(shelf: Shelf) -> None:
     for name in ("part-1.jsonl", "part-2.jsonl", "sub/part-3.jsonl", "sub/deep/part-4.jsonl", "other.csv"):
         shelf.put(name, lines(1) if name.endswith("l") else b"url\nu\n")

@@ -68,6 +68,23 @@ def test_a_folder_is_searched_recursively_in_path_order(tmp_path: Path) -> None:
     assert [file.path for file in source(tmp_path).files()] == ["a.jsonl", "a/z.parquet", "b.csv", "c/d/e.JSONL"]
 
 
+def test_the_signature_moves_with_every_file_and_reads_none(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", rows_of(1))
+    opened = source(tmp_path)
+    seen = [opened.signature(), opened.signature()]
+    write(tmp_path / "b.jsonl", rows_of(1))
+    seen.append(opened.signature())
+    write(tmp_path / "b.jsonl", rows_of(2))
+    seen.append(opened.signature())
+    (tmp_path / "a.jsonl").unlink()
+    seen.append(opened.signature())
+    assert seen[0] == seen[1] and len(set(seen)) == 4
+    (tmp_path / "b.jsonl").write_text("this is no json")
+    assert opened.signature() not in seen
+    with pytest.raises(BadInput):
+        source(tmp_path / "nowhere").signature()
+
+
 @pytest.mark.parametrize(("pattern", "paths"), [("part-*.jsonl", ["part-1.jsonl"]), ("**/*.jsonl", None)])
 def test_a_glob_names_paths_from_its_fixed_part(tmp_path: Path, pattern: str, paths: list[str] | None) -> None:
     for name in ("part-1.jsonl", "sub/part-2.jsonl", "part-3.csv"):

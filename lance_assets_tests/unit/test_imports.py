@@ -15,13 +15,15 @@ PACKAGE = Path(lance_assets.__file__).parent
 LEAVES = {"settings", "partitions", "sources", "scoring", "preview", "store"}
 MAY_USE: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
+    "settings": {"sections"},
+    "sections": set(),
     "ingest": {"store", "sources"},
     "training": {"store"},
     "audit": {"store", "partitions"},
     "compute": LEAVES | {"ingest", "training"},
     "assets": LEAVES | {"compute", "audit"},
     "checks": LEAVES | {"compute", "assets"},
-    "automation": LEAVES | {"audit"},
+    "automation": LEAVES | {"sections", "audit", "compute", "training"},
     "deploy": set(),
     "errors": set(),
     "atomic": set(),

@@ -88,6 +88,15 @@ def test_only_new_and_changed_shards_are_fetched_and_removed_ones_are_not_listed
     assert [row.caption for row in opened.read(before["train-c.jsonl"], 0, 1)] == ["old c"]
 
 
+def test_the_signature_asks_the_hub_each_time_and_fetches_nothing(hub, repo, tmp_path):
+    write(repo / "train-a.jsonl", "old a")
+    opened, before = source(hub, repo, tmp_path), len(fetched(hub))
+    first = opened.signature()
+    assert opened.signature() == first
+    write(repo / "train-a.jsonl", "new a")
+    assert opened.signature() != first and len(fetched(hub)) == before
+
+
 def test_a_revision_is_used_for_the_list_and_for_every_file(hub, repo, tmp_path):
     write(repo / "train.jsonl", "on master")
     write(repo.with_name(f"{repo.name}@v1") / "train.jsonl", "tagged")

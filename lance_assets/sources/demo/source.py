@@ -43,6 +43,10 @@ class DemoSource(ModelScopeSource):
             publish(self._servers.demo_dir, self._rows, self._seed, ports.image, shard_rows=self._shard_rows)
             yield from super().files()
 
+    def signature(self) -> str:
+        """What there will be once it is asked for: nobody else adds frames."""
+        return f"{self._rows} {self._seed} {self._shard_rows}"
+
     def own_hosts(self) -> frozenset[str]:
         """The image server, which is on loopback."""
         return frozenset({f"{HOST}:{self._servers.ports().image}"})

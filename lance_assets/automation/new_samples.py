@@ -1,0 +1,79 @@
+"""Which batches of a source to download now: a level-triggered plan over plain values."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import pyarrow as pa
+
+from lance_assets.automation.requests import (
+    FOR_TAG,
+    IMAGES,
+    MADE_TAG,
+    PRIORITY_TAG,
+    RAW_CAPTIONS,
+    REASON_TAG,
+    Attempts,
+    Flight,
+    Limits,
+    Request,
+    ranges,
+)
+from lance_assets.partitions import Batch
+from lance_assets.store.rejects import worth_another_try
+
+NEW_ROWS, CHANGED_ROWS = "new rows", "rows changed in the source"
+
+
+def sensor_name(source: str) -> str:
+    return f"new_samples_{source}"
+
+
+def missing(keys: Sequence[str], stored: Collection[str], rejects: pa.Table) -> list[str]:
+    """The batches that lack images. One of which no row could be stored is done, too, unless another try may go
+    better."""
+    refused = Counter(rejects["batch"].to_pylist())
+    empty = {key for key in keys if refused[key] >= Batch.parse(key).rows}
+    settled = empty - worth_another_try(rejects) | set(stored)
+    return [key for key in keys if key not in settled]
+
+
+def plan(
+    source: str,
+    lacking: Collection[str],
+    changed: Collection[str],
+    order: Sequence[str],
+    flight: Flight,
+    attempts: Attempts,
+    made: str,
+    limits: Limits,
+    now: float,
+) -> list[Request]:
+    """Runs for batches of a source that lack images, and then for those of which a row `changed`; `made` tells the
+    settings by which they are loaded. A batch that is in flight waits, and one that the last run could not store waits
+    for its turn and then has a run of its own: where the captions of one batch cannot be had, no image of its run is
+    loaded."""
+    room = max(0, limits.runs - flight.runs.get(sensor_name(source), 0))
+    asked: list[Request] = []
+    for why, keys in ((NEW_ROWS, set(lacking)), (CHANGED_ROWS, set(changed) - set(lacking))):
+        ready = [key for key in order if key in keys and ready_at(key, flight, attempts, made) <= now]
+        tags = {
+            FOR_TAG: sensor_name(source),
+            REASON_TAG: why,
+            MADE_TAG: json.dumps({IMAGES: made, RAW_CAPTIONS: made}),
+            PRIORITY_TAG: "1",
+        }
+        before = [key for key in ready if attempts.count(IMAGES, key, made)]
+        alone = [(key, key) for key in before]
+        together = [ends for ends, _ in ranges(set(ready) - set(before), order, limits.batches)]
+        asked += [Request((RAW_CAPTIONS, IMAGES), ends, tags) for ends in [*together, *alone]]
+    return asked[:room]
+
+
+def ready_at(batch: str, flight: Flight, attempts: Attempts, made: str) -> float:
+    """POSIX seconds from which a batch may be asked for: not while it is in flight (inf)."""
+    if flight.holds(RAW_CAPTIONS, batch) or flight.holds(IMAGES, batch):
+        return float("inf")
+    return attempts.wait_until(IMAGES, batch, made, float("-inf"))

@@ -1,0 +1,23 @@
+"""Sections of platform.yaml that grew too long for settings.py."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class Automation(BaseModel, extra="forbid", frozen=True):
+    """What the daemon does by itself; read at each tick. `paused` names scorers whose columns are left as they are."""
+
+    new_samples: bool = Field(default=True, description="new rows of the sources are downloaded")
+    relabel: bool = Field(default=True, description="stale cells are scored")
+    training_set: bool = Field(default=True, description="it is pinned anew once its score columns are fresh")
+    train: Literal["manual", "auto"] = Field(default="manual", description="whether a new training set is trained on")
+    paused: list[str] = Field(default=[])
+    runs: int = Field(default=4, ge=1, description="of each sensor, waiting and running ones at most")
+    batches_per_run: int = Field(default=50, ge=1)
+    files_per_tick: int = Field(default=100, ge=1, description="new files of a source that one look takes in")
+    sources_every_s: int = Field(default=60, ge=1, description="taken over when the code location is loaded")
+    labels_every_s: int = Field(default=30, ge=1, description="taken over when the code location is loaded")
+    retry_after_s: float = Field(default=60, gt=0, description="doubled with each run that changes nothing, to an hour")
