@@ -1,5 +1,5 @@
-"""`lance-assets audit row ID | column NAME | failures NAME | version N | checkpoint DIR | stale | card`: where rows, labels
-and checkpoints come from, and which labels the daemon would renew. Neither Dagster, Ray nor torch is imported."""
+"""`lance-assets audit row ID | column NAME | failures NAME | version N | checkpoint DIR | stale | card`: where rows,
+labels and checkpoints come from, and which labels the daemon would renew. No Dagster, no Ray, no torch."""
 
 from __future__ import annotations
 
