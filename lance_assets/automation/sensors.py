@@ -6,7 +6,7 @@ They run unless somebody stops them in the UI; platform.yaml switches them off, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import dagster as dg
 
@@ -38,14 +38,14 @@ def sensors(platform: Platform, scorers: Sequence[str]) -> list[dg.SensorDefinit
         _sensor(
             RELABEL,
             "Scores stale cells.",
-            _relabel(platform),
+            _relabel(platform, scorers),
             [*labels, *map(score_asset, scorers)],
             said.labels_every_s,
         ),
         _sensor(
             tail.TAIL,
             "Renews the training set once its columns are fresh; trains where platform.yaml says so.",
-            _tail(platform),
+            _tail(platform, scorers),
             [tail.TRAINING_SET, tail.CHECKPOINT, tail.EVALUATION],
             said.labels_every_s,
         ),
@@ -76,20 +76,22 @@ def _sensor(name: str, about: str, tick: Tick, assets: Sequence[str], every_s: i
     )
 
 
-def _relabel(platform: Platform) -> Tick:
+def _relabel(platform: Platform, loaded: Sequence[str]) -> Tick:
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         said = platform.config().automation
         if not said.relabel:
             return _skipped("automation.relabel is off in platform.yaml")
         if not exists(DataRoot(platform.home.data)):
             return _skipped(NO_IMAGES)
-        scorers = platform_scorers(platform)
+        named = platform_scorers(platform)
+        scorers = {name: scorer for name, scorer in named.items() if name in loaded}
         world = look(platform, context.instance, scorers)
         found = relabelling(platform, context.instance, scorers, world)
         before = attempts(context.instance, world.order, RELABEL, said)
         columns = [one for one in columns_of(platform, scorers, world.dataset) if one.scorer not in said.paused]
         fits = fit_request(columns, bool(world.found.stale), world.flight, before, world.now)
-        return _result([*fits, *found.requests], _in_words(found), world.unregistered)
+        says = "; ".join([_in_words(found), *_not_loaded(named, loaded)])
+        return _result([*fits, *found.requests], says, world.unregistered)
 
     return tick
 
@@ -104,7 +106,7 @@ def _new_samples(platform: Platform, source: str) -> Tick:
     return tick
 
 
-def _tail(platform: Platform) -> Tick:
+def _tail(platform: Platform, loaded: Sequence[str]) -> Tick:
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         said = platform.config().automation
         if not said.training_set:
@@ -112,6 +114,8 @@ def _tail(platform: Platform) -> Tick:
         if not exists(DataRoot(platform.home.data)):
             return _skipped(NO_IMAGES)
         scorers = platform_scorers(platform)
+        if strangers := _not_loaded(scorers, loaded):
+            return _skipped(strangers[0])
         world = look(platform, context.instance, scorers)
         columns = relabelling(platform, context.instance, scorers, world)
         coming = arriving(platform, context.instance, world) if said.new_samples else []
@@ -140,6 +144,12 @@ def _result(
 
 def _skipped(why: str) -> dg.SensorResult:
     return dg.SensorResult(skip_reason=dg.SkipReason(why))
+
+
+def _not_loaded(named: Iterable[str], loaded: Sequence[str]) -> list[str]:
+    """What to say of scorers that platform.yaml got since: Dagster cannot run an asset that it did not load."""
+    strangers = [name for name in named if name not in loaded]
+    return [f"platform.yaml names {', '.join(strangers)} by now: reload the code location"] if strangers else []
 
 
 def _in_words(found: Plan) -> str:

@@ -65,9 +65,13 @@ class SmallPlatform:
         numbers = range(first, first + rows)
         write_jsonl(self.shots / name, [row(f"http://example.org/{number}.jpg", number) for number in numbers])
 
-    def tick(self, sensor: str, cursor: str | None = None) -> Sensed:
+    def load(self) -> dg.RepositoryDefinition:
+        """The code location, as it is loaded now."""
+        return build(Platform(self.home)).get_repository_def()
+
+    def tick(self, sensor: str, cursor: str | None = None, loaded: dg.RepositoryDefinition | None = None) -> Sensed:
         """Evaluates a sensor once and does what the daemon does with partitions; runs are only told."""
-        repository = build(Platform(self.home)).get_repository_def()
+        repository = loaded or self.load()
         context = dg.build_sensor_context(self.instance, cursor, repository_def=repository)
         found = repository.get_sensor_def(sensor).evaluate_tick(context)
         registered = [key for one in found.dynamic_partitions_requests or [] for key in one.partition_keys]

@@ -159,6 +159,14 @@ def test_the_alignment_model_is_fitted_once_there_are_images_and_its_column_wait
     assert platform.tick("relabel").runs == [(LABELS[:1], (first, first))]
 
 
+def test_a_scorer_that_the_code_location_does_not_have_yet_stops_nobody(platform, found):
+    add_batch(platform.root, platform.partitions()[0], 2)
+    loaded, asked = platform.load(), platform.tick("relabel").runs
+    platform.say(scorers=[*platform.said["scorers"], {"name": "exposure"}])
+    assert platform.tick("relabel", loaded=loaded).runs == asked
+    assert "platform.yaml names exposure by now: reload" in platform.tick("tail", loaded=loaded).says
+
+
 def test_a_model_that_had_nothing_to_learn_is_fitted_again_when_there_are_more_rows(platform):
     models = platform.home.models
     assert needs_fit(models)
@@ -190,7 +198,7 @@ def test_a_backfill_that_is_not_over_counts_as_in_flight(platform, found):
 
     order = platform.partitions()
     backfill = PartitionBackfill.from_asset_partitions(
-        asset_graph=_asset_graph(platform),
+        asset_graph=platform.load().asset_graph,
         backfill_id="backfill",
         tags={},
         backfill_timestamp=1.0,
@@ -208,12 +216,6 @@ def test_a_backfill_that_is_not_over_counts_as_in_flight(platform, found):
     assert in_flight(platform.instance, order, []).busy == {}
 
 
-def _asset_graph(platform):
-    from lance_assets.definitions import build
-
-    return build(Platform(platform.home)).get_repository_def().asset_graph
-
-
 def test_runs_that_are_over_are_remembered_with_what_they_were_for(platform, found):
     order = platform.partitions()
     tags = {"lance_assets/automation": "relabel", "lance_assets/made": json.dumps({"score/words": "1 abc"})}
@@ -225,7 +227,7 @@ def test_runs_that_are_over_are_remembered_with_what_they_were_for(platform, fou
 
 
 def test_a_new_training_set_is_trained_on_and_evaluated_where_platform_yaml_says_so(platform):
-    def asked() -> list[list[str]]:
+    def asked() -> list[str]:
         found = tail_of(Platform(platform.home), platform.instance, {}, "")
         return [asset for asset, one in (("checkpoint", found.checkpoint), ("evaluation", found.evaluation)) if one.why]
 
