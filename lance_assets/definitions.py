@@ -18,6 +18,9 @@ from lance_assets.assets.scores import (
 from lance_assets.assets.sft_dataset import sft_dataset_asset
 from lance_assets.automation.jobs import discover_batches
 from lance_assets.automation.run_log import run_log
+from lance_assets.checks.fresh import fresh_checks, freshness
+from lance_assets.checks.images import image_checks
+from lance_assets.checks.scores import score_checks
 from lance_assets.compute.cluster import RayCluster
 from lance_assets.compute.registry import active_scorers
 from lance_assets.scoring.registry import reads
@@ -33,17 +36,23 @@ def build(platform: Platform) -> dg.Definitions:
     light = {name: one for name, one in scorers.items() if not one.across and name not in own}
     return dg.Definitions(
         assets=[
-            raw_captions,
-            image_dataset,
+            *dg.with_source_code_references([raw_captions, image_dataset]),
             *([light_scores(light)] if light else []),
-            *([alignment_model] if "alignment" in own else []),
+            *(dg.with_source_code_references([alignment_model]) if "alignment" in own else []),
             *(own_score(scorer, _models_of(name)) for name, scorer in own.items()),
             *(duplicate_score(scorer) for scorer in across),
-            sft_dataset_asset([score_key(name) for name in scorers]),
-            qwen_vl_checkpoint,
-            evaluation,
+            *dg.with_source_code_references(
+                [sft_dataset_asset([score_key(name) for name in scorers]), qwen_vl_checkpoint, evaluation]
+            ),
+        ],
+        asset_checks=[
+            image_checks,
+            *([score_checks("light_scores", light)] if light else []),
+            *(score_checks(f"{one.name}_score", {one.name: one}) for one in (*own.values(), *across)),
+            fresh_checks(list(scorers)),
         ],
         jobs=[discover_batches],
+        sensors=[freshness],
         resources={
             "platform": platform,
             "ray_cluster": RayCluster(address=config.ray.address, num_cpus=config.ray.num_cpus),

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lance_assets.errors import BadInput
 from lance_assets.objects import OBJECT_STORES
+from lance_assets.sections import Checks
 
 HOME_VARIABLE = "LANCE_ASSETS_HOME"
 ROOT_VARIABLE = "LANCE_ASSETS_ROOT"
@@ -115,6 +116,7 @@ class PlatformConfig(Strict):
     ray: RaySettings = RaySettings()
     limits: Downloads = Downloads()
     duplicates: Duplicates = Duplicates()
+    checks: Checks = Checks()
     image_roots: list[str] = Field(default=[], description="folders that local image paths of a source may lie under")
 
     @field_validator("allow_hosts")

@@ -18,8 +18,10 @@ from lance_assets.assets.sources import plan_of, source_of
 from lance_assets.compute.ingest import Ingested, ingest
 from lance_assets.compute.preview import sample_sheet
 from lance_assets.partitions import Batch
+from lance_assets.preview.rejects import rejects_markdown
 from lance_assets.settings import Platform
 from lance_assets.store.metadata import write_metadata
+from lance_assets.store.rejects import read_rejects
 from lance_assets.store.schema import IMAGES
 from lance_assets.store.table import refresh_index
 
@@ -74,6 +76,7 @@ def _describe(context: dg.AssetExecutionContext, platform: Platform, done: Inges
             "megabytes": round(done.bytes / 1e6, 2),
             "megabytes_per_second": round(done.bytes / 1e6 / done.seconds, 2) if done.seconds else 0.0,
             "samples": dg.MetadataValue.md(sample_sheet(root, done.batch)),
+            "rejected": dg.MetadataValue.md(rejects_markdown(read_rejects(root, done.batch).to_pylist())),
             "dagster/uri": root.images,
         },
         partition_key=done.batch,

@@ -1,23 +1,35 @@
 """sft_dataset: which rows train and which are held out, pinned by a Lance tag."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import dagster as dg
+import pyarrow as pa
 
-from lance_assets.assets.common import PlatformParam, data_root
+from lance_assets.assets.common import PlatformParam, data_root, drift_limits, table_schema
 from lance_assets.compute.registry import active_scorers
 from lance_assets.errors import BadInput
+from lance_assets.preview.selection import makers_markdown, promotions_markdown, selection_markdown
 from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.duplicate import Duplicate
 from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of
-from lance_assets.store.selection import Groups, manifest_name, pin
+from lance_assets.store.promotions import promotions
+from lance_assets.store.schema import IMAGES
+from lance_assets.store.selection import COLUMNS, Groups, manifest_name, pin
+from lance_assets.store.trials import named_in, require_accepted
 
 
 def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     """The asset, depending on every score column (a filter may name any of them)."""
 
-    @dg.asset(deps=deps, group_name="training", code_version="2", kinds={"lance"})
+    @dg.asset(
+        deps=deps,
+        group_name="training",
+        code_version="2",
+        kinds={"lance"},
+        metadata={"dagster/column_schema": table_schema(pa.schema([IMAGES.field(name) for name in COLUMNS]))},
+    )
     def sft_dataset(context: dg.AssetExecutionContext, platform: PlatformParam) -> dg.MaterializeResult:
         """The training set as a manifest: Lance version and tag, filter, split by content group, hash of the rows.
 
@@ -25,18 +37,23 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         """
         root, sft = data_root(platform), platform.config().sft
         scorers = active_scorers(platform)
-        manifest = pin(root, sft.filter, sft.split, list(map(column_of, scorers)), _groups(platform, scorers))
+        columns = list(map(column_of, scorers))
+        allow = partial(require_accepted, root, named_in(sft.filter, columns), drift_limits(platform))
+        manifest = pin(root, sft.filter, sft.split, columns, _groups(platform, scorers), allow)
+        promoted = [one for one in promotions(root) if one["column"] in manifest["scorers"]]
         excluded = manifest.get("excluded", {})
         left_out = "".join(f", {count} left out ({reason})" for reason, count in excluded.items() if count)
         context.log.info(f"{manifest['rows']['train']} rows to train on, {manifest['rows']['test']} held out{left_out}")
         return dg.MaterializeResult(
             metadata={
+                "selection": dg.MetadataValue.md(selection_markdown(manifest)),
                 "rows": manifest["rows"]["train"] + manifest["rows"]["test"],
                 "rows_train": manifest["rows"]["train"],
                 "rows_test": manifest["rows"]["test"],
                 **{f"rows_{reason}": count for reason, count in excluded.items()},
                 "filter": str(sft.filter),
-                "scorers": dg.MetadataValue.json(manifest["scorers"]),
+                "scorers": dg.MetadataValue.md(makers_markdown(manifest["scorers"])),
+                **({"promotions": dg.MetadataValue.md(promotions_markdown(promoted))} if promoted else {}),
                 "lance_version": manifest["version"],
                 "lance_tag": manifest["tag"],
                 "row_ids_sha256": dg.MetadataValue.json(manifest["row_ids_sha256"]),

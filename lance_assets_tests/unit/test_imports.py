@@ -15,6 +15,8 @@ PACKAGE = Path(lance_assets.__file__).parent
 LEAVES = {"settings", "partitions", "sources", "scoring", "preview", "store"}
 MAY_USE: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
+    "settings": {"sections"},
+    "sections": set(),
     "ingest": {"store", "sources"},
     "training": {"store"},
     "audit": {"store", "partitions"},
