@@ -1,6 +1,6 @@
 """Makes the pictures of README with the real web UI, on the home of a finished demo:
 
-lance-assets demo --home DIR && python docs/pictures.py --home DIR
+lance-assets demo --home DIR && python docs/pictures.py --home DIR [--all FOLDER]
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 DOCS = Path(__file__).parent
@@ -27,14 +28,18 @@ CHROMIUM = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-GROUPS = ("ingest", "scores", "training")
+LOCATION = "lance_assets"
+#: What README shows; the others go to the folder of --all.
+BEST = ("lineage", "score", "drift", "evaluation")
 #: At this width the graph has room for its boxes, but not for their details: a picture that can be read in README.
 LINEAGE_VIEW: ViewportSize = {"width": 2300, "height": 900}
-SCORE_VIEW: ViewportSize = {"width": 1200, "height": 1200}
+PAGE_VIEW: ViewportSize = {"width": 1300, "height": 1250}
 TOOLBAR = 112
 MARGIN = 24
 CORNER = 4
 FRAME = (200, 205, 213)
+
+Shot = Callable[[Page, str], Image.Image]
 
 
 @contextmanager
@@ -59,12 +64,12 @@ def platform(home: Path) -> Iterator[str]:
 
 def lineage(page: Page, ui: str) -> Image.Image:
     """The asset graph with its groups open, cut to what is drawn."""
-    expanded = "%2C".join(f"global%40global%3A{group}" for group in GROUPS)
+    groups = {one["groupName"] for one in _asked(page, ui, "{assetNodes{groupName}}")["assetNodes"]}
+    expanded = "%2C".join(f"global%40global%3A{group}" for group in sorted(groups))
     page.set_viewport_size(LINEAGE_VIEW)
     page.goto(f"{ui}/asset-groups?expanded={expanded}")
     page.get_by_text("evaluation").first.wait_for()
-    page.get_by_role("button", name="Hide navigation").click()
-    page.wait_for_load_state("networkidle")
+    _settled(page)
     drawn = page.locator("svg:has(foreignObject)").first.bounding_box()
     if drawn is None:
         sys.exit("the page does not show a graph")
@@ -72,28 +77,85 @@ def lineage(page: Page, ui: str) -> Image.Image:
     return _picture(page.screenshot(clip={**drawn, "y": drawn["y"] + bar, "height": drawn["height"] - bar}))
 
 
-def score(page: Page, ui: str, name: str) -> Image.Image:
-    """A score column's page down to its numbers, and below it the pictures with the lowest and highest scores."""
-    page.set_viewport_size(SCORE_VIEW)
-    page.goto(f"{ui}/assets/score/{name}")
+def asset(path: str, until: str, dialog: str | None = None) -> Shot:
+    """The overview of an asset down to its last metadata, and below it what a click on `Show Markdown` beside `dialog`
+    opens. `until` is a text that the page shows when it has all."""
+
+    def shot(page: Page, ui: str) -> Image.Image:
+        _open(page, f"{ui}/assets/{path}")
+        page.get_by_text(until).first.wait_for()
+        _settled(page)
+        top = _cropped(page)
+        if dialog is None:
+            return top
+        page.get_by_role("row").filter(has_text=dialog).get_by_text("Show Markdown").first.click()
+        return _above(top, _dialog(page))
+
+    return shot
+
+
+def opened(path: str, until: str) -> Shot:
+    """A page as it is, cut to what it shows."""
+
+    def shot(page: Page, ui: str) -> Image.Image:
+        _open(page, f"{ui}/{path}")
+        page.get_by_text(until).first.wait_for()
+        _settled(page)
+        return _cropped(page)
+
+    return shot
+
+
+def check(path: str, name: str, dialog: str) -> Shot:
+    """A check of an asset with its last evaluation, and below it what a click on `Show Markdown` opens."""
+
+    def shot(page: Page, ui: str) -> Image.Image:
+        _open(page, f"{ui}/assets/{path}?view=checks&checkDetail={name}")
+        page.get_by_text(dialog).first.wait_for()
+        _settled(page)
+        top = _cropped(page)
+        page.get_by_role("row").filter(has_text=dialog).get_by_text("Show Markdown").first.click()
+        return _above(top, _dialog(page))
+
+    return shot
+
+
+def _open(page: Page, address: str) -> None:
+    page.set_viewport_size(PAGE_VIEW)
+    page.goto(address)
+
+
+def _settled(page: Page) -> None:
+    """Without the side bar, and with everything loaded."""
+    page.wait_for_load_state("networkidle")
     if page.get_by_role("button", name="Hide navigation").is_visible():
         page.get_by_role("button", name="Hide navigation").click()
-    page.get_by_alt_text("histogram").wait_for()
     page.wait_for_load_state("networkidle")
-    row = page.get_by_role("row").filter(has_text="why").first.bounding_box()
-    if row is None:
-        sys.exit("the page does not say why the rows were scored")
-    top = _picture(
-        page.screenshot(clip={"x": 0, "y": 0, "width": SCORE_VIEW["width"], "height": row["y"] + row["height"]})
-    )
-    page.get_by_text("Show Markdown").first.click()
+
+
+def _dialog(page: Page) -> Image.Image:
     dialog = page.get_by_role("dialog").first
     dialog.get_by_role("button", name="Close").wait_for()
     shown = _picture(dialog.screenshot(animations="disabled"))
-    below = ImageOps.expand(ImageOps.crop(shown, CORNER), 1, FRAME)
-    whole = Image.new("RGB", (top.width, top.height + below.height + 2 * MARGIN), "white")
+    page.keyboard.press("Escape")
+    return ImageOps.expand(ImageOps.crop(shown, CORNER), 1, FRAME)
+
+
+def _cropped(page: Page) -> Image.Image:
+    """The page without the empty space at its lower end."""
+    whole = _picture(page.screenshot(animations="disabled"))
+    used = ImageChops.difference(
+        whole, Image.new("RGB", whole.size, whole.getpixel((whole.width - 4, whole.height - 4)))
+    )
+    box = used.getbbox() or (0, 0, *whole.size)
+    return whole.crop((0, 0, whole.width, min(whole.height, box[3] + MARGIN)))
+
+
+def _above(top: Image.Image, below: Image.Image) -> Image.Image:
+    width = max(top.width, below.width)
+    whole = Image.new("RGB", (width, top.height + below.height + 2 * MARGIN), "white")
     whole.paste(top, (0, 0))
-    whole.paste(below, ((top.width - below.width) // 2, top.height + MARGIN))
+    whole.paste(below, ((width - below.width) // 2, top.height + MARGIN))
     return whole
 
 
@@ -106,10 +168,44 @@ def _answers(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
+def _asked(page: Page, ui: str, query: str) -> Any:
+    return page.request.post(f"{ui}/graphql", data={"query": query}).json()["data"]
+
+
+def sensors(page: Page, ui: str) -> list[str]:
+    """Names of the sensors of the code location."""
+    query = '{sensorsOrError(repositorySelector:{repositoryName:"__repository__",repositoryLocationName:"%s"})'
+    found = _asked(page, ui, query % LOCATION + "{...on Sensors{results{name}}}}")
+    return [one["name"] for one in found["sensorsOrError"]["results"]]
+
+
+def shots(page: Page, ui: str, name: str) -> dict[str, Shot]:
+    """What is photographed, by file name; the sensor only where there is one of that name."""
+    column = f"score/{name}"
+    return {
+        "lineage": lineage,
+        "images": asset("image_dataset", "rows_stored", "samples"),
+        "partitions": opened("assets/image_dataset?view=partitions", "Partitions"),
+        "score": asset(column, "lowest_and_highest", "lowest_and_highest"),
+        "checks": opened(f"assets/{column}?view=checks", "coverage"),
+        "drift": check(column, "drift", "largest_moves"),
+        "sft_dataset": asset("sft_dataset", "selection"),
+        "checkpoint": asset("qwen_vl_checkpoint", "loss_curve", "loss_curve"),
+        "evaluation": asset("evaluation", "against_base"),
+        "catalog": opened("assets", "evaluation"),
+        **{
+            sensor: opened(f"locations/{LOCATION}/sensors/{sensor}", sensor)
+            for sensor in sensors(page, ui)
+            if sensor in ("relabel", "freshness")
+        },
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=Path("lance_home"), help="of a finished demo")
-    parser.add_argument("--score", default="alignment", help="the score column to show")
+    parser.add_argument("--score", default="caption_quality", help="the score column to show, relabelled at least once")
+    parser.add_argument("--all", type=Path, metavar="FOLDER", help="also the pictures that README does not show")
     flags = parser.parse_args()
     if not (flags.home / "dagster").is_dir():
         sys.exit(f"there is no platform at {flags.home}: lance-assets demo --home {flags.home} makes one")
@@ -117,8 +213,13 @@ def main() -> None:
     with platform(flags.home.absolute()) as ui, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
         page = browser.new_page()
-        for name, picture in (("lineage", lineage(page, ui)), ("score", score(page, ui, flags.score))):
-            file = DOCS / f"{name}.png"
+        for name, shot in shots(page, ui, flags.score).items():
+            folder = DOCS if name in BEST else flags.all
+            if folder is None:
+                continue
+            file = folder / f"{name}.png"
+            picture = shot(page, ui)
+            folder.mkdir(parents=True, exist_ok=True)
             picture.save(file, "PNG", optimize=True)
             print(f"{file}: {picture.width} x {picture.height}, {file.stat().st_size // 1000} kB")
         browser.close()

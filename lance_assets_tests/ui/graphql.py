@@ -18,6 +18,8 @@ LOG = """query($id:ID!){logsForRun(runId:$id){...on EventConnection{
     events{__typename ...on MessageEvent{message level stepKey} ...on ErrorEvent{error{message}}}}}}"""
 MATERIALIZED = """query($id:ID!){logsForRun(runId:$id){...on EventConnection{events{
     ...on MaterializationEvent{assetKey{path} partition metadataEntries{label}}}}}}"""
+CHECKED = """query($id:ID!){logsForRun(runId:$id){...on EventConnection{events{
+    ...on AssetCheckEvaluationEvent{evaluation{assetKey{path} checkName success partition}}}}}}"""
 
 Events = list[dict]
 
@@ -99,6 +101,11 @@ class GraphQL:
             }
             for event in found
         }
+
+    def checks(self, run: str) -> dict[tuple[str, str], dict]:
+        """The evaluations of a run, by asset and check."""
+        events = [event["evaluation"] for event in self.ask(CHECKED, id=run)["logsForRun"]["events"] if event]
+        return {("/".join(one["assetKey"]["path"]), one["checkName"]): one for one in events}
 
 
 def _run_id(answer: dict) -> str:

@@ -1,4 +1,4 @@
-"""The small Markdown tables and charts of asset pages: inline where they can be, untrusted texts shown and not obeyed."""
+"""The small Markdown tables and charts of asset pages: inline where they can be, untrusted texts not obeyed."""
 
 import base64
 import io
