@@ -42,6 +42,9 @@ def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ra
     Running a batch again loads only rows that changed. The tag lance_assets/force asks every
     server whether its image is still the same; lance_assets/retry tries rejects again, of one reason or "any" that may
     go better by now.
+
+    `rows_asked` = `rows_stored` + `rows_rejected`, which the check `complete` proves; `rejected` says why rows are not
+    there, `samples` are pictures spread over the batch.
     """
     failures: list[tuple[str, str]] = []
     for source_id, keys in groupby(context.partition_keys, key=lambda key: Batch.parse(key).source):

@@ -33,12 +33,14 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     def sft_dataset(context: dg.AssetExecutionContext, platform: PlatformParam) -> dg.MaterializeResult:
         """The training set as a manifest: Lance version and tag, filter, split by content group, hash of the rows.
 
-        Nothing is copied. The same selection gives the same manifest, so training is not repeated for nothing.
+        Nothing is copied. The same selection gives the same manifest, so training is not repeated for nothing. Labels
+        that fail the check drift of a column that the filter names are refused until they are promoted.
         """
         root, sft = data_root(platform), platform.config().sft
         scorers = active_scorers(platform)
         columns = list(map(column_of, scorers))
-        allow = partial(require_accepted, root, named_in(sft.filter, columns), drift_limits(platform))
+        used = named_in(sft.filter, columns)
+        allow = partial(require_accepted, root, columns=used, limits=drift_limits(platform))
         manifest = pin(root, sft.filter, sft.split, columns, _groups(platform, scorers), allow)
         promoted = [one for one in promotions(root) if one["column"] in manifest["scorers"]]
         excluded = manifest.get("excluded", {})

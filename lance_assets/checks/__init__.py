@@ -2,7 +2,7 @@
 
 import warnings
 
-from dagster._utils.warnings import PreviewWarning
+from dagster import PreviewWarning
 
 # Checks by partition are in preview in 1.13; the graph tests watch them.
 warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec.*", category=PreviewWarning)

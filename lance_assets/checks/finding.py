@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+
+from lance_assets.partitions import PARTITIONS
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,13 @@ class Finding:
     text: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     severe: bool = True
+
+
+def batches_of(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
+    """The batches of a run; all of them where somebody started a check without naming any."""
+    if context.has_partition_key or context.has_partition_key_range:
+        return context.partition_keys
+    return context.instance.get_dynamic_partitions(PARTITIONS)
 
 
 def evaluation(key: dg.AssetCheckKey, finding: Finding, batch: str | None = None) -> dg.AssetCheckEvaluation:

@@ -3,8 +3,6 @@
 Dagster itself cannot show that partitions are stale, and a changed scorer touches nothing until somebody relabels.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import defaultdict

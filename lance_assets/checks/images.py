@@ -1,7 +1,5 @@
 """Checks of image_dataset: its rows are all there, and what is stored is what was downloaded."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +8,7 @@ import dagster as dg
 
 from lance_assets.assets.common import BATCHES, PlatformParam, data_root
 from lance_assets.assets.image_dataset import image_dataset
-from lance_assets.checks.finding import Finding, evaluation
+from lance_assets.checks.finding import Finding, batches_of, evaluation
 from lance_assets.compute.preview import rows_by_id, spread_rows
 from lance_assets.scoring.api import ScoreFailure
 from lance_assets.scoring.decoding import decode
@@ -87,7 +85,7 @@ SPECS = [
 def image_checks(context: dg.AssetCheckExecutionContext, platform: PlatformParam) -> Iterable[Any]:
     root, settings = data_root(platform), platform.config().checks
     for key in context.selected_asset_check_keys:
-        for batch in context.partition_keys:
+        for batch in batches_of(context):
             found = complete(root, batch) if key.name == "complete" else decodable(root, batch, settings.decoded)
             yield evaluation(key, found, batch)
         yield dg.Output(None, output_name=_output(key))

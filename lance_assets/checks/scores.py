@@ -1,8 +1,6 @@
 """Checks of a score column: enough rows have a score, scores lie where they should, and a new version of the scorer
 moved them no further than allowed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ import numpy as np
 
 from lance_assets.assets.common import BATCHES, PlatformParam, data_root, drift_limits
 from lance_assets.assets.scores import score_key
-from lance_assets.checks.finding import Finding, evaluation
+from lance_assets.checks.finding import Finding, batches_of, evaluation
 from lance_assets.compute.preview import batch_values, is_number, moves_sheet
 from lance_assets.compute.registry import active_scorers
 from lance_assets.preview.comparison import comparison_markdown
@@ -62,7 +60,7 @@ def score_checks(name: str, scorers: Mapping[str, Scorer]) -> dg.AssetChecksDefi
                     RANGE: column.range,
                     DRIFT: column.drift,
                 }
-                for batch in context.partition_keys:
+                for batch in batches_of(context):
                     yield evaluation(spec.key, look[spec.name](batch), batch)
                 yield dg.Output(None, output_name=spec.get_python_identifier())
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import lance
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -43,7 +44,7 @@ def pin(
     share: float,
     columns: Sequence[str],
     groups: Groups | None = None,
-    allow: Callable[[], None] = lambda: None,
+    allow: Callable[[lance.LanceDataset], None] = lambda dataset: None,
 ) -> dict[str, Any]:
     """Selects the rows where `chosen` (Lance SQL, None = all) holds, splits them by content group, tags the version.
 
@@ -55,8 +56,8 @@ def pin(
 
     The threshold of an earlier manifest is kept, so no old row ever changes side. A selection that was made before
     gives its manifest of then, unchanged, so nothing downstream is renewed without a reason. `columns` are the score
-    columns whose makers the manifest names. `allow` is asked once the version is chosen, and raises where something in
-    it must not be trained on. Raises BadInput when the filter cannot be used or leaves no row to train
+    columns whose makers the manifest names. `allow` is shown the version, and raises where something in it must not
+    be trained on. Raises BadInput when the filter cannot be used or leaves no row to train
     on, Busy where duplicates are compared all the time.
     """
     with claim(root, CLAIM):  # nobody gives a row that we pin other groups meanwhile
@@ -69,10 +70,10 @@ def _pin(
     share: float,
     columns: Sequence[str],
     groups: Groups | None,
-    allow: Callable[[], None],
+    allow: Callable[[lance.LanceDataset], None],
 ) -> dict[str, Any]:
     dataset = open_images(root)
-    allow()
+    allow(dataset)
     compared = COLUMN in dataset.schema.names
     if groups and not compared:
         raise BadInput(f"no row of {root.images} was compared with the others yet: materialize score/duplicate first")

@@ -90,11 +90,13 @@ def on_trial(root: DataRoot, column: str) -> list[str]:
     return [name.removesuffix(".parquet") for name in names(root, f"{FOLDER}/{column}/trials")]
 
 
-def require_accepted(root: DataRoot, columns: Sequence[str], limits: Limits) -> None:
-    """Raises HeldBack where labels of these columns are on trial and do not pass."""
+def require_accepted(root: DataRoot, dataset: lance.LanceDataset, columns: Sequence[str], limits: Limits) -> None:
+    """Raises HeldBack where labels of these columns, as a version of the table holds them, are on trial and do not
+    pass. Claims nothing and ends no trial: whoever is about to pin that version may hold other claims."""
     for column in columns:
-        reports = [judge(root, column, batch, limits) for batch in on_trial(root, column)]
-        failed = [report for report in reports if report and not report["passed"]]
+        trials = ((batch, _trial(root, column, batch)) for batch in on_trial(root, column))
+        reports = [_compared(root, dataset, column, batch, rows, limits) for batch, rows in trials if rows is not None]
+        failed = [report for report in reports if not report["passed"]]
         if failed:
             raise HeldBack(_refusal(column, failed))
 

@@ -10,6 +10,7 @@ from lance_assets.store import labelling
 from lance_assets.store.cells import Cells
 from lance_assets.store.promotions import promote, promotions
 from lance_assets.store.selection import pin
+from lance_assets.store.table import open_images
 from lance_assets.store.trials import HeldBack, Limits, judge, on_trial, require_accepted
 from lance_assets_tests.histories import store, with_other_picture
 from lance_assets_tests.labels import SHARP, WORDS, Labeller
@@ -63,13 +64,13 @@ def test_a_version_that_moves_labels_holds_back_its_batch_alone_until_it_is_prom
     labelled.cells = scores(0)
     labelled(B, SECOND)
     with pytest.raises(HeldBack, match=r"in 1 batches \(a\).*promote --column sharp --reason"):
-        require_accepted(root, [COLUMN], LIMITS)
+        require_accepted(root, open_images(root), [COLUMN], LIMITS)
     report = judge(root, COLUMN, A, LIMITS)
     assert report["crossed_in"] == 20 and report["crossing_share"] == 0.5 and report["mean_shift"] == 30
     assert {move["after"] - move["before"] for move in report["moves"]} == {30} and len(report["why"]) == 2
     told = promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
     assert [one["batch"] for one in told["verdicts"]] == [A]
-    require_accepted(root, [COLUMN], LIMITS)
+    require_accepted(root, open_images(root), [COLUMN], LIMITS)
     assert promotions(root) == [told]
     assert judge(root, COLUMN, A, LIMITS)["promotion"]["reason"] == "sharper on purpose"
 
@@ -114,7 +115,7 @@ def test_a_pass_that_is_killed_after_its_commit_leaves_its_labels_on_trial(root,
     labelled.cells = scores(30)
     labelled(A, SECOND)  # and nobody judged
     with pytest.raises(HeldBack):
-        require_accepted(root, [COLUMN], LIMITS)
+        require_accepted(root, open_images(root), [COLUMN], LIMITS)
 
 
 def test_rows_that_are_replaced_end_their_trial(root):
@@ -154,7 +155,9 @@ def test_a_training_set_takes_no_labels_on_trial_and_is_made_after_their_promoti
     labelled(A, SECOND)
 
     def pinned():
-        return pin(root, LIMITS.filter, 0.2, [COLUMN], allow=lambda: require_accepted(root, [COLUMN], LIMITS))
+        return pin(
+            root, LIMITS.filter, 0.2, [COLUMN], allow=lambda version: require_accepted(root, version, [COLUMN], LIMITS)
+        )
 
     with pytest.raises(HeldBack):
         pinned()
