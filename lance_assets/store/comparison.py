@@ -73,7 +73,7 @@ def thresholds(filter: str | None, column: str) -> list[Threshold]:
     for sign, value in re.findall(rf"{name}\s*({_SIGN})\s*({_VALUE})", filter or ""):
         found.append((sign, _value(value)))
     for value, sign in re.findall(rf"({_VALUE})\s*({_SIGN})\s*{name}", filter or ""):
-        found.append((_MIRRORED.get(sign, sign), _value(value)))
+        found.append((_MIRRORED.get(str(sign), str(sign)), _value(value)))
     for low, high in re.findall(rf"{name}\s+between\s+({_VALUE})\s+and\s+({_VALUE})", filter or "", re.IGNORECASE):
         found += [(">=", _value(low)), ("<=", _value(high))]
     return found

@@ -16,7 +16,6 @@ from typing import Any
 import lance
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lance_assets.store import ledger
@@ -61,8 +60,9 @@ def begin(root: DataRoot, dataset: lance.LanceDataset, batch: str, column: str, 
     makers = {f"{one.version} {one.config_hash}" for one in made_by(root, dataset, batch, column) if one.rows}
     before = _trial(root, column, batch)
     if before is not None:
-        new = pc.invert(pc.is_in(rows["id"], before["id"]))
-        rows = pa.concat_tables([before.replace_schema_metadata(None), rows.filter(new)])
+        known = set(before["id"].to_pylist())
+        new = rows.filter(pa.array([id not in known for id in rows["id"].to_pylist()], pa.bool_()))
+        rows = pa.concat_tables([before.replace_schema_metadata(None), new])
         makers |= set(_makers(before))
     rows = rows.replace_schema_metadata({MAKERS: json.dumps(sorted(makers)).encode()})
     sink = io.BytesIO()
@@ -132,18 +132,20 @@ def _labels(dataset: lance.LanceDataset, column: str, cell: StaleCell) -> pa.Tab
         columns=["id", column, state_of(column)], fragments=[fragment_at(dataset, cell.fragment)], with_row_address=True
     )
     rows = scanner.to_table()
-    mine = pc.is_valid(rows[state_of(column)])
+    mine = rows[state_of(column)].is_valid().to_numpy()
     if cell.offsets is not None:
-        mine = pc.and_(mine, pa.array(np.isin(rows["_rowaddr"].to_numpy() & 0xFFFFFFFF, cell.offsets)))
-    return rows.filter(mine).select(["id", column]).rename_columns(["id", "label"])
+        mine = mine & np.isin(rows["_rowaddr"].to_numpy() & 0xFFFFFFFF, cell.offsets)
+    return rows.filter(pa.array(mine)).select(["id", column]).rename_columns(["id", "label"])
 
 
 def _compared(
     root: DataRoot, dataset: lance.LanceDataset, column: str, batch: str, before: pa.Table, limits: Limits
 ) -> Report:
     now = dataset.to_table(columns=["id", column, state_of(column)], filter=of_batch(batch))
-    at = pc.index_in(before["id"], now["id"])  # None = the row is gone, and its label with it
-    made_before, before, now = _makers(before), before.filter(pc.is_valid(at)), now.take(at.drop_null())
+    places = {id: at for at, id in enumerate(now["id"].to_pylist())}
+    there = pa.array([id in places for id in before["id"].to_pylist()], pa.bool_())  # some rows may be gone since
+    made_before, before = _makers(before), before.filter(there)
+    now = now.take(pa.array([places[id] for id in before["id"].to_pylist()], pa.int64()))
     old, new = before["label"].to_pylist(), now[column].to_pylist()
     both = [(a, b) for a, b in zip(old, new, strict=True) if a is not None and b is not None]
     was, became = [a for a, _ in both], [b for _, b in both]

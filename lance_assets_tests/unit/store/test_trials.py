@@ -9,7 +9,7 @@ from lance_assets.errors import BadInput
 from lance_assets.store import labelling
 from lance_assets.store.cells import Cells
 from lance_assets.store.promotions import promote, promotions
-from lance_assets.store.selection import pin
+from lance_assets.store.selection import latest_manifest, pin
 from lance_assets.store.table import open_images
 from lance_assets.store.trials import HeldBack, Limits, judge, on_trial, require_accepted
 from lance_assets_tests.histories import store, with_other_picture
@@ -33,6 +33,13 @@ def scores(add, only=lambda number: True):
     return cells
 
 
+def judged(root, batch=A):
+    """The report of a batch of which labels were replaced."""
+    report = judge(root, COLUMN, batch, LIMITS)
+    assert report is not None
+    return report
+
+
 @pytest.fixture
 def labelled(root):
     """Two batches whose rows 0..39 are labelled 30..69."""
@@ -52,10 +59,10 @@ def test_a_first_labelling_and_a_second_look_have_nothing_to_compare(root, label
 def test_a_version_that_gives_the_same_labels_passes(root, labelled):
     labelled(A, SECOND)
     assert on_trial(root, COLUMN) == [A]
-    report = judge(root, COLUMN, A, LIMITS)
+    report = judged(root)
     assert report["passed"] and report["rows"] == ROWS and report["psi"] == 0 and report["same"] == 1
     assert (report["before"], report["after"]) == (["1 c0ffee"], ["2 c0ffee"])
-    assert on_trial(root, COLUMN) == [] and judge(root, COLUMN, A, LIMITS) == report
+    assert on_trial(root, COLUMN) == [] and judged(root) == report
 
 
 def test_a_version_that_moves_labels_holds_back_its_batch_alone_until_it_is_promoted(root, labelled):
@@ -65,14 +72,14 @@ def test_a_version_that_moves_labels_holds_back_its_batch_alone_until_it_is_prom
     labelled(B, SECOND)
     with pytest.raises(HeldBack, match=r"in 1 batches \(a\).*promote --column sharp --reason"):
         require_accepted(root, open_images(root), [COLUMN], LIMITS)
-    report = judge(root, COLUMN, A, LIMITS)
+    report = judged(root)
     assert report["crossed_in"] == 20 and report["crossing_share"] == 0.5 and report["mean_shift"] == 30
     assert {move["after"] - move["before"] for move in report["moves"]} == {30} and len(report["why"]) == 2
     told = promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
     assert [one["batch"] for one in told["verdicts"]] == [A]
     require_accepted(root, open_images(root), [COLUMN], LIMITS)
     assert promotions(root) == [told]
-    assert judge(root, COLUMN, A, LIMITS)["promotion"]["reason"] == "sharper on purpose"
+    assert judged(root)["promotion"]["reason"] == "sharper on purpose"
 
 
 def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
@@ -88,10 +95,10 @@ def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
 def test_a_third_version_is_compared_with_the_labels_that_were_accepted_last(root, labelled):
     labelled.cells = scores(30)
     labelled(A, SECOND)
-    assert not judge(root, COLUMN, A, LIMITS)["passed"]
+    assert not judged(root)["passed"]
     labelled.cells = scores(0)
     labelled(A, THIRD)
-    report = judge(root, COLUMN, A, LIMITS)
+    report = judged(root)
     assert report["passed"] and report["before"] == ["1 c0ffee", "2 c0ffee"] and on_trial(root, COLUMN) == []
 
 
@@ -106,9 +113,9 @@ def test_a_pass_that_is_killed_before_its_commit_leaves_a_trial_that_passes(root
         with pytest.raises(SystemExit):
             labelled(A, SECOND)
     assert on_trial(root, COLUMN) == [A]
-    assert judge(root, COLUMN, A, LIMITS)["passed"]  # the table still holds what it held
+    assert judged(root)["passed"]  # the table still holds what it held
     labelled(A, SECOND)
-    assert not judge(root, COLUMN, A, LIMITS)["passed"]
+    assert not judged(root)["passed"]
 
 
 def test_a_pass_that_is_killed_after_its_commit_leaves_its_labels_on_trial(root, labelled):
@@ -125,12 +132,12 @@ def test_rows_that_are_replaced_end_their_trial(root):
     labeller(A, SHARP)
     labeller.cells = scores(60)
     labeller(A, SECOND)
-    assert not judge(root, COLUMN, A, LIMITS)["passed"]
+    assert not judged(root)["passed"]
     for number in range(10):
         rows = with_other_picture(rows, f"{A}/{number}")
     store(root, image_rows(A, 10, first=100), "download again")
     labeller(A, SECOND)
-    report = judge(root, COLUMN, A, LIMITS)
+    report = judged(root)
     assert report["passed"] and report["rows"] == 0 and on_trial(root, COLUMN) == []
 
 
@@ -141,7 +148,7 @@ def test_labels_that_are_carried_into_a_replaced_batch_stay_on_trial(root):
     labeller.cells = scores(60)
     labeller(A, SECOND)
     store(root, with_other_picture(image_rows(A, 10), f"{A}/7"), "download again")
-    assert judge(root, COLUMN, A, LIMITS)["crossed_in"] == 9  # the tenth has no label yet
+    assert judged(root)["crossed_in"] == 9  # the tenth has no label yet
 
 
 def test_another_column_and_a_retry_of_failed_rows_start_no_trial(root, labelled):
@@ -161,6 +168,6 @@ def test_a_training_set_takes_no_labels_on_trial_and_is_made_after_their_promoti
 
     with pytest.raises(HeldBack):
         pinned()
-    assert not (root.folder / "manifests").exists()
+    assert latest_manifest(root) is None
     promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
     assert sum(pinned()["rows"].values()) == ROWS + ROWS // 2
