@@ -39,7 +39,7 @@ def data_root(platform: Platform) -> DataRoot:
 def drift_limits(platform: Platform) -> Limits:
     """How far labels may move when another version of a scorer replaces them, as platform.yaml says."""
     config = platform.config()
-    return Limits(config.checks.drift.psi, config.checks.drift.crossing_share, config.sft.filter)
+    return Limits(filter=config.sft.filter, **config.checks.drift.model_dump())
 
 
 def forced(context: dg.AssetExecutionContext) -> bool:

@@ -39,11 +39,13 @@ Report = dict[str, Any]
 @dataclass(frozen=True)
 class Limits:
     """What labels may move. `psi`: population stability index; `crossing_share`: share of rows, 0..1, that cross a
-    threshold of `filter` (Lance SQL of the training set; None = there is none)."""
+    threshold of `filter` (Lance SQL of the training set; None = there is none); `correlation`: of old and new numbers,
+    at least."""
 
     psi: float
     crossing_share: float
     filter: str | None = None
+    correlation: float = -1.0
 
 
 class HeldBack(RuntimeError):
@@ -153,12 +155,15 @@ def _compared(
     lost, won = crossings(old, new, bounds)
     share = (lost + won) / len(old) if old else 0.0
     moved = psi(was, became) if len(both) >= MIN_ROWS else 0.0
+    agreed = agreement(was, became)
     failed = sum(state not in (None, int(CellState.OK)) for state in now[state_of(column)].to_pylist())
     why = []
     if moved > limits.psi:
         why.append(f"population stability index {moved:.3g} > {limits.psi:g}")
     if share > limits.crossing_share:
         why.append(f"{share:.1%} of rows cross the filter's threshold, > {limits.crossing_share:.1%}")
+    if len(both) >= MIN_ROWS and agreed.get("correlation", 1.0) < limits.correlation:
+        why.append(f"correlation of old and new labels {agreed['correlation']:.2f} < {limits.correlation:g}")
     ids = before["id"].to_pylist()
     return {
         "column": column,
@@ -169,7 +174,7 @@ def _compared(
         ),
         "rows": len(old),
         "psi": round(moved, 4),
-        **{name: round(value, 4) for name, value in agreement(was, became).items()},
+        **{name: round(value, 4) for name, value in agreed.items()},
         "thresholds": [f"{sign} {value}" for sign, value in bounds],
         "crossed_out": lost,
         "crossed_in": won,
@@ -177,7 +182,7 @@ def _compared(
         "without_label_before": sum(label is None for label in old),
         "without_label_now": failed,
         "moves": [{"id": ids[at], "before": old[at], "after": new[at]} for at in largest_moves(old, new)],
-        "limits": {"psi": limits.psi, "crossing_share": limits.crossing_share},
+        "limits": {"psi": limits.psi, "crossing_share": limits.crossing_share, "correlation": limits.correlation},
         "passed": not why,
         "why": why,
         "time": ledger.now().isoformat(timespec="seconds"),

@@ -97,7 +97,7 @@ def test_limits_that_are_raised_let_the_labels_pass(place, instance):
     place.label(A, B)
     assert "moved more" in place.select(instance)
     settings = json.loads(place.home.platform_yaml.read_text())
-    settings["checks"] = {"drift": {"psi": 100, "crossing_share": 1}}
+    settings["checks"] = {"drift": {"psi": 100, "crossing_share": 1, "correlation": -1}}
     place.home.platform_yaml.write_text(json.dumps(settings))
     assert place.select(instance)["rows"].value > 0
 

@@ -22,12 +22,12 @@ LIMITS = Limits(psi=0.25, crossing_share=0.05, filter=f"{COLUMN} >= 50")
 SECOND, THIRD = replace(SHARP, version="2"), replace(SHARP, version="3")
 
 
-def scores(add, only=lambda number: True):
-    """A scorer that gives each row its number, 10..49 or so, and more to some."""
+def scores(add, shuffled=False):
+    """A scorer that gives row 0..39 of a batch 30..69 (or 69..30), and more."""
 
     def cells(identity, rows):
         numbers = [int(id.split("/")[1]) for id in rows["id"].to_pylist()]
-        values = [30 + number + (add if only(number) else 0) for number in numbers]
+        values = [30 + add + (39 - number if shuffled else number) for number in numbers]
         return Cells.of(np.array(values, float), np.zeros(len(values), np.uint8))
 
     return cells
@@ -80,6 +80,15 @@ def test_a_version_that_moves_labels_holds_back_its_batch_alone_until_it_is_prom
     require_accepted(root, open_images(root), [COLUMN], LIMITS)
     assert promotions(root) == [told]
     assert judged(root)["promotion"]["reason"] == "sharper on purpose"
+
+
+def test_labels_that_are_dealt_out_anew_do_not_agree_although_their_distribution_stays(root, labelled):
+    labelled.cells = scores(0, shuffled=True)
+    labelled(A, SECOND)
+    report = judge(root, COLUMN, A, Limits(psi=0.25, crossing_share=1, correlation=0.5))
+    assert (
+        report is not None and report["psi"] == 0 and report["why"] == ["correlation of old and new labels -1.00 < 0.5"]
+    )
 
 
 def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
