@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageChops, ImageOps
-from playwright.sync_api import Page, ViewportSize, sync_playwright
+from playwright.sync_api import Locator, Page, ViewportSize, sync_playwright
 
 DOCS = Path(__file__).parent
 LOOPBACK = "127.0.0.1"
@@ -33,7 +33,11 @@ LOCATION = "lance_assets"
 BEST = ("lineage", "score", "drift", "evaluation")
 #: At this width the graph has room for its boxes, but not for their details: a picture that can be read in README.
 LINEAGE_VIEW: ViewportSize = {"width": 2300, "height": 900}
-PAGE_VIEW: ViewportSize = {"width": 1300, "height": 1250}
+VIEW: ViewportSize = {"width": 1300, "height": 1700}
+#: Rows of tables on a page of which the schema is short.
+MANY_ROWS = 24
+#: Its icons reach down to the lower end of every page.
+SIDE_BAR = 70
 TOOLBAR = 112
 MARGIN = 24
 CORNER = 4
@@ -77,19 +81,23 @@ def lineage(page: Page, ui: str) -> Image.Image:
     return _picture(page.screenshot(clip={**drawn, "y": drawn["y"] + bar, "height": drawn["height"] - bar}))
 
 
-def asset(path: str, until: str, dialog: str | None = None) -> Shot:
-    """The overview of an asset down to its last metadata, and below it what a click on `Show Markdown` beside `dialog`
-    opens. `until` is a text that the page shows when it has all."""
+def asset(path: str, last: str, dialog: str | None = None) -> Shot:
+    """The overview of an asset down to the metadata `last`, and below it what a click on `Show Markdown` beside
+    `dialog` opens."""
 
     def shot(page: Page, ui: str) -> Image.Image:
         _open(page, f"{ui}/assets/{path}")
-        page.get_by_text(until).first.wait_for()
+        _key(page, last).wait_for()
+        columns = page.get_by_text("Columns", exact=True)
+        if columns.is_visible() and page.get_by_role("row").count() > MANY_ROWS:
+            columns.click()  # a long schema would hide everything else
         _settled(page)
-        top = _cropped(page)
-        if dialog is None:
-            return top
-        page.get_by_role("row").filter(has_text=dialog).get_by_text("Show Markdown").first.click()
-        return _above(top, _dialog(page))
+        row = _key(page, last).bounding_box()
+        if row is None:
+            sys.exit(f"the page of {path} does not show {last}")
+        height = min(row["y"] + row["height"], VIEW["height"])
+        top = _picture(page.screenshot(clip={"x": 0, "y": 0, "width": VIEW["width"], "height": height}))
+        return top if dialog is None else _with_dialog(page, top, dialog)
 
     return shot
 
@@ -107,21 +115,27 @@ def opened(path: str, until: str) -> Shot:
 
 
 def check(path: str, name: str, dialog: str) -> Shot:
-    """A check of an asset with its last evaluation, and below it what a click on `Show Markdown` opens."""
+    """A check of an asset with its last evaluation, without plots, and below it what `Show Markdown` opens."""
 
     def shot(page: Page, ui: str) -> Image.Image:
         _open(page, f"{ui}/assets/{path}?view=checks&checkDetail={name}")
         page.get_by_text(dialog).first.wait_for()
         _settled(page)
-        top = _cropped(page)
-        page.get_by_role("row").filter(has_text=dialog).get_by_text("Show Markdown").first.click()
-        return _above(top, _dialog(page))
+        plots = page.get_by_text("Plots", exact=True).bounding_box()
+        height = plots["y"] - MARGIN if plots else VIEW["height"]
+        top = _picture(page.screenshot(clip={"x": 0, "y": 0, "width": VIEW["width"], "height": height}))
+        return _with_dialog(page, top, dialog)
 
     return shot
 
 
+def _key(page: Page, name: str) -> Locator:
+    """The row of a metadata table."""
+    return page.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).first
+
+
 def _open(page: Page, address: str) -> None:
-    page.set_viewport_size(PAGE_VIEW)
+    page.set_viewport_size(VIEW)
     page.goto(address)
 
 
@@ -133,20 +147,21 @@ def _settled(page: Page) -> None:
     page.wait_for_load_state("networkidle")
 
 
-def _dialog(page: Page) -> Image.Image:
+def _with_dialog(page: Page, top: Image.Image, name: str) -> Image.Image:
+    """What a click on `Show Markdown` beside a metadata opens, below a picture of the page."""
+    _key(page, name).get_by_text("Show Markdown").first.click()
     dialog = page.get_by_role("dialog").first
     dialog.get_by_role("button", name="Close").wait_for()
     shown = _picture(dialog.screenshot(animations="disabled"))
     page.keyboard.press("Escape")
-    return ImageOps.expand(ImageOps.crop(shown, CORNER), 1, FRAME)
+    return _above(top, ImageOps.expand(ImageOps.crop(shown, CORNER), 1, FRAME))
 
 
 def _cropped(page: Page) -> Image.Image:
     """The page without the empty space at its lower end."""
     whole = _picture(page.screenshot(animations="disabled"))
-    used = ImageChops.difference(
-        whole, Image.new("RGB", whole.size, whole.getpixel((whole.width - 4, whole.height - 4)))
-    )
+    ground = Image.new("RGB", whole.size, whole.getpixel((whole.width - 4, whole.height - 4)))
+    used = ImageChops.difference(whole, ground).crop((SIDE_BAR, 0, *whole.size))
     box = used.getbbox() or (0, 0, *whole.size)
     return whole.crop((0, 0, whole.width, min(whole.height, box[3] + MARGIN)))
 
@@ -180,21 +195,23 @@ def sensors(page: Page, ui: str) -> list[str]:
 
 
 def shots(page: Page, ui: str, name: str) -> dict[str, Shot]:
-    """What is photographed, by file name; the sensor only where there is one of that name."""
+    """What is photographed, by file name; a sensor only where there is one of that name."""
     column = f"score/{name}"
+    batches = _asked(page, ui, '{assetNodeOrError(assetKey:{path:["image_dataset"]}){...on AssetNode{partitionKeys}}}')
+    batch = batches["assetNodeOrError"]["partitionKeys"][0]
     return {
         "lineage": lineage,
-        "images": asset("image_dataset", "rows_stored", "samples"),
-        "partitions": opened("assets/image_dataset?view=partitions", "Partitions"),
-        "score": asset(column, "lowest_and_highest", "lowest_and_highest"),
-        "checks": opened(f"assets/{column}?view=checks", "coverage"),
+        "catalog": opened("assets", "sft_dataset"),
+        "images": asset("image_dataset", "rejected", "samples"),
+        "partitions": opened(f"assets/image_dataset?view=partitions&partition={batch}", "rows_stored"),
+        "score": asset(column, "why", "lowest_and_highest"),
+        "fresh": opened(f"assets/{column}?view=checks&checkDetail=fresh", "stale_rows"),
         "drift": check(column, "drift", "largest_moves"),
-        "sft_dataset": asset("sft_dataset", "selection"),
+        "sft_dataset": asset("sft_dataset", "manifest"),
         "checkpoint": asset("qwen_vl_checkpoint", "loss_curve", "loss_curve"),
-        "evaluation": asset("evaluation", "against_base"),
-        "catalog": opened("assets", "evaluation"),
+        "evaluation": asset("evaluation", "facts"),
         **{
-            sensor: opened(f"locations/{LOCATION}/sensors/{sensor}", sensor)
+            sensor: opened(f"locations/{LOCATION}/sensors/{sensor}", "Frequency")
             for sensor in sensors(page, ui)
             if sensor in ("relabel", "freshness")
         },

@@ -16,7 +16,10 @@ from lance_assets.store.selection import latest_manifest
 def qwen_vl_checkpoint(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:
-    """The tuned model, trained on exactly the rows of sft_dataset's manifest, which lies beside its weights."""
+    """The tuned Qwen-VL, with the exact rows that it saw.
+
+    Trained by LLaMA-Factory straight from the table, on sft_dataset's manifest, which lies beside its weights.
+    """
     manifest = latest_manifest(data_root(platform))
     if manifest is None:
         raise BadInput("there is no training set yet: materialize sft_dataset first")

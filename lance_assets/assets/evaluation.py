@@ -18,8 +18,11 @@ ROWS = 40
 def evaluation(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:
-    """Held-out loss and text overlap, base against tuned, and facts read from the screen against a model that is shown
-    a blank image or another row's image."""
+    """Does the tuned model beat its base, and does it look?
+
+    Held-out loss and text overlap, base against tuned, and facts read from the screen against a model that is shown a
+    blank image or another row's image.
+    """
     places = Places(platform.home.models, platform.home.checkpoints)
     summary = latest_checkpoint(places)
     if summary is None:

@@ -36,12 +36,12 @@ from lance_assets.store.table import refresh_index
     metadata={"dagster/column_schema": table_schema(IMAGES)},
 )
 def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource) -> None:
-    """Images with captions as conversations, one row per picture, one atomic commit per batch.
+    """The pictures, downloaded, checked and stored once.
 
-    Downloads over Ray Data with retries and limits; what cannot be stored goes to the rejects with a typed reason.
-    Running a batch again loads only rows that changed. The tag lance_assets/force asks every
-    server whether its image is still the same; lance_assets/retry tries rejects again, of one reason or "any" that may
-    go better by now.
+    One row per picture, with its caption as a conversation; one atomic commit per batch. Downloads over Ray Data with
+    retries and limits; what cannot be stored goes to the rejects with a typed reason. Running a batch again loads only
+    rows that changed. The tag lance_assets/force asks every server whether its image is still the same;
+    lance_assets/retry tries rejects again, of one reason or "any" that may go better by now.
 
     `rows_asked` = `rows_stored` + `rows_rejected`, which the check `complete` proves; `rejected` says why rows are not
     there, `samples` are pictures spread over the batch.

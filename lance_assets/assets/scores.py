@@ -134,7 +134,9 @@ def _finish(
 def alignment_model(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:
-    """What pictures and captions of this table have in common, learnt from the table itself.
+    """What pictures and captions here have in common.
+
+    Learnt from the table itself, for score/alignment.
 
     Fitted when materialized and only then: a new model makes every alignment score stale.
     """

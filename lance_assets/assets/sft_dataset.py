@@ -31,10 +31,11 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         metadata={"dagster/column_schema": table_schema(pa.schema([IMAGES.field(name) for name in COLUMNS]))},
     )
     def sft_dataset(context: dg.AssetExecutionContext, platform: PlatformParam) -> dg.MaterializeResult:
-        """The training set as a manifest: Lance version and tag, filter, split by content group, hash of the rows.
+        """The rows that train and those held out, pinned.
 
-        Nothing is copied. The same selection gives the same manifest, so training is not repeated for nothing. Labels
-        that fail the check drift of a column that the filter names are refused until they are promoted.
+        A manifest: Lance version and tag, filter, split by content group, hash of the rows. Nothing is copied. The same
+        selection gives the same manifest, so training is not repeated for nothing. Labels that fail the check `drift`
+        of a column that the filter names are refused until they are promoted.
         """
         root, sft = data_root(platform), platform.config().sft
         scorers = active_scorers(platform)

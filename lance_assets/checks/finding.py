@@ -29,7 +29,8 @@ def batches_of(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
 
 
 def evaluation(key: dg.AssetCheckKey, finding: Finding, batch: str | None = None) -> dg.AssetCheckEvaluation:
-    """The event of a finding. An AssetCheckResult cannot name its partition, so a run over many could not tell them."""
+    """The event of a finding. An AssetCheckResult cannot name its partition, so a run over many could not tell them;
+    and one of a blocking check would fail its step, where downstream is to say itself why it refuses."""
     return dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
         check_name=key.name,

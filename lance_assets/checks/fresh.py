@@ -58,7 +58,7 @@ def fresh_checks(names: Sequence[str]) -> dg.AssetChecksDefinition:
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Renews the check `fresh` of a score column where what is stale, or why, is not what it told last.",
+    description="Renews the check fresh of a score column where what is stale, or why, is not what it told last.",
 )
 def freshness(context: dg.SensorEvaluationContext, platform: PlatformParam) -> dg.SensorResult | dg.SkipReason:
     before: Mapping[str, str] = json.loads(context.cursor or "{}")

@@ -1,6 +1,7 @@
 """Checks of image_dataset: its rows are all there, and what is stored is what was downloaded."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from lance_assets.store.files import DataRoot
 from lance_assets.store.rejects import read_rejects, reasons
 from lance_assets.store.table import of_batch, open_images
 
+COMPLETE, DECODABLE = "complete", "decodable"
 NAMED = 5
 """So many rows are named; the others are counted."""
 
@@ -31,7 +33,7 @@ def complete(root: DataRoot, batch: str) -> Finding:
         "missing": asked - set(stored) - rejected,
         "stored_and_rejected": set(stored) & rejected,
         "not_asked_for": (set(stored) | rejected) - asked,
-        "stored_twice": {id for id in stored if stored.count(id) > 1} if len(set(stored)) < len(stored) else set(),
+        "stored_twice": {id for id, count in Counter(stored).items() if count > 1},
     }
     why = ", ".join(f"{count} {reason}" for reason, count in reasons(rejects).items())
     text = f"{len(asked)} rows asked for: {len(stored)} stored, {len(rejected)} rejected{f' ({why})' if why else ''}"
@@ -67,13 +69,13 @@ def _fault(row: dict[str, Any]) -> str | None:
 
 SPECS = [
     dg.AssetCheckSpec(
-        "complete",
+        COMPLETE,
         asset=image_dataset.key,
         partitions_def=BATCHES,
         description="Each row that was asked for is either stored or rejected with a reason.",
     ),
     dg.AssetCheckSpec(
-        "decodable",
+        DECODABLE,
         asset=image_dataset.key,
         partitions_def=BATCHES,
         description="Images spread over the batch decode; bytes and size are those that the row tells.",
@@ -84,12 +86,9 @@ SPECS = [
 @dg.multi_asset_check(name="image_checks", specs=SPECS, can_subset=True)
 def image_checks(context: dg.AssetCheckExecutionContext, platform: PlatformParam) -> Iterable[Any]:
     root, settings = data_root(platform), platform.config().checks
-    for key in context.selected_asset_check_keys:
-        for batch in batches_of(context):
-            found = complete(root, batch) if key.name == "complete" else decodable(root, batch, settings.decoded)
-            yield evaluation(key, found, batch)
-        yield dg.Output(None, output_name=_output(key))
-
-
-def _output(key: dg.AssetCheckKey) -> str:
-    return next(spec for spec in SPECS if spec.key == key).get_python_identifier()
+    for spec in SPECS:
+        if spec.key in context.selected_asset_check_keys:
+            for batch in batches_of(context):
+                found = complete(root, batch) if spec.name == COMPLETE else decodable(root, batch, settings.decoded)
+                yield evaluation(spec.key, found, batch)
+            yield dg.Output(None, output_name=spec.get_python_identifier())

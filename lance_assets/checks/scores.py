@@ -39,7 +39,13 @@ def checks_of(scorer: Scorer) -> list[dg.AssetCheckSpec]:
         names += [RANGE] if is_number(scorer.type) and scorer.bounds else []
         names += [DRIFT] if comparable(scorer.type) else []
     return [
-        dg.AssetCheckSpec(name, asset=score_key(scorer.name), partitions_def=BATCHES, description=SAID[name])
+        dg.AssetCheckSpec(
+            name,
+            asset=score_key(scorer.name),
+            partitions_def=BATCHES,
+            description=SAID[name],
+            blocking=name == DRIFT,
+        )
         for name in names
     ]
 
@@ -116,13 +122,20 @@ class Column:
 
 def drift_text(report: Report, used: bool) -> str:
     """A report in one sentence."""
-    made = f"{report['rows']} rows went from {', '.join(report['before'])} to {', '.join(report['after'])}"
+    before, after = (", ".join(map(_maker, report[when])) for when in ("before", "after"))
+    made = f"{report['rows']} rows went from {before} to {after}"
     if promotion := report.get("promotion"):
         return f"{made}; accepted by {promotion['by']} on {promotion['time']}: {promotion['reason']}"
     if report["passed"]:
         return f"{made} and moved little"
     blocked = "; sft_dataset does not use them until they are promoted or replaced" if used else ""
     return f"{made}: {'; '.join(report['why'])}{blocked}"
+
+
+def _maker(text: str) -> str:
+    """`2 9409d95ce9490182` in words."""
+    version, _, config = text.rpartition(" ")
+    return f"version {version} (config {config[:8]})"
 
 
 def _shown(column: Column, report: Report) -> dict[str, Any]:

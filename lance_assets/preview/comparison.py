@@ -10,15 +10,13 @@ from lance_assets.preview.sheet import escaped
 #: Names of a report and what they mean, in the order of reading.
 LINES = (
     ("rows", "rows compared"),
+    ("same", "share with the same label"),
+    ("mean_shift", "mean of new - old"),
     ("psi", "population stability index"),
     ("correlation", "correlation of old and new"),
-    ("same", "share of rows with the same label"),
-    ("mean_shift", "mean of new - old"),
-    ("crossed_out", "rows that fell out of the filter"),
-    ("crossed_in", "rows that came into the filter"),
-    ("crossing_share", "share of rows that crossed"),
-    ("without_label_before", "rows without a label before"),
-    ("without_label_now", "rows of the batch without a label now"),
+    ("crossed_out", "fell out of the filter"),
+    ("crossed_in", "came into the filter"),
+    ("crossing_share", "share that crossed"),
 )
 
 
@@ -28,10 +26,11 @@ def comparison_markdown(report: Mapping[str, Any]) -> str:
     lines = ["| | found | limit |", "| --- | --: | --: |"]
     for name, means in LINES:
         if name in report:
-            lines.append(f"| {means} | {report[name]:g} | {_limit(limits.get(name))} |")
-    compared = ", ".join(report.get("thresholds", ())) or "none that can be read from sft.filter"
-    return "\n".join([*lines, "", f"Thresholds: {escaped(compared)}"]) + "\n"
+            lines.append(f"| {means} | {report[name]:g} | {_limit(name, limits.get(name))} |")
+    compared = ", ".join(report.get("thresholds", ())) or "none for this column"
+    return "\n".join([*lines, "", f"Thresholds of sft.filter: {escaped(compared)}"]) + "\n"
 
 
-def _limit(limit: float | None) -> str:
-    return "" if limit is None else f"{limit:g}"
+def _limit(name: str, limit: float | None) -> str:
+    sign = ">=" if name == "correlation" else "<="
+    return "" if limit is None else f"{escaped(sign)} {limit:g}"

@@ -7,6 +7,9 @@ from typing import Any
 
 from lance_assets.preview.sheet import escaped
 
+#: Of a config hash; more of them would make the table wider than its place on the page.
+DIGITS = 8
+
 
 def selection_markdown(manifest: Mapping[str, Any]) -> str:
     """Rows by side, the filter, what was left out, and the Lance version with its tag."""
@@ -26,7 +29,7 @@ def makers_markdown(scorers: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
     """Which version and config made the labels of each column."""
     lines = ["| column | version | config |", "| --- | --- | --- |"]
     lines += [
-        f"| {escaped(column)} | {escaped(made['version'])} | {escaped(made['config_hash'])} |"
+        f"| {escaped(column)} | {escaped(made['version'])} | {escaped(made['config_hash'][:DIGITS])} |"
         for column, makers in scorers.items()
         for made in makers
     ]

@@ -7,7 +7,7 @@ import math
 import pytest
 from PIL import Image
 
-from lance_assets.preview.comparison import comparison_markdown
+from lance_assets.preview.comparison import LINES, comparison_markdown
 from lance_assets.preview.rejects import rejects_markdown
 from lance_assets.preview.selection import makers_markdown, promotions_markdown, selection_markdown
 from lance_assets.preview.sheet import LARGEST, contact_sheet, thumbnail
@@ -88,8 +88,10 @@ def test_every_maker_of_a_column_is_a_line():
 def test_a_comparison_shows_what_was_found_beside_its_limit():
     report = {"rows": 40, "psi": 0.31, "limits": {"psi": 0.25, "crossing_share": 0.05}, "thresholds": [">= 40.0"]}
     text = comparison_markdown(report)
-    assert "| population stability index | 0.31 | 0.25 |" in text and "&#62;= 40.0" in text
+    assert "| population stability index | 0.31 | &#60;= 0.25 |" in text and "&#62;= 40.0" in text
     assert "correlation" not in text
+    everything = {name: 0.123456 for name, _ in LINES} | report | {"thresholds": [">= 40.0", "<= 90.0"]}
+    assert len(comparison_markdown(everything)) < INLINE
 
 
 def test_base_and_tuned_stand_side_by_side():
