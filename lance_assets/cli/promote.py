@@ -39,12 +39,16 @@ def promote_column(platform: Platform, name: str, by: str, reason: str) -> Promo
     from lance_assets.assets.common import drift_limits
     from lance_assets.checks.promoted import promoted
     from lance_assets.cli.runs import open_instance
+    from lance_assets.store.claims import Busy
     from lance_assets.store.columns import column_of, scorer_of
     from lance_assets.store.files import DataRoot
     from lance_assets.store.promotions import promote
 
     column = column_of(scorer_of(name))
-    told = promote(DataRoot(platform.home.data), column, drift_limits(platform), by, reason)
+    try:
+        told = promote(DataRoot(platform.home.data), column, drift_limits(platform), by, reason)
+    except Busy as error:
+        raise BadInput(f"{error}; promote again once it is done") from error
     with open_instance(platform.home) as instance:
         for event in promoted(told):
             instance.report_runless_asset_event(event)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lance_assets.store import ledger
-from lance_assets.store.claims import claim
+from lance_assets.store.claims import Busy, claim
 from lance_assets.store.columns import CellState, state_of
 from lance_assets.store.comparison import MIN_ROWS, agreement, crossings, largest_moves, psi, thresholds
 from lance_assets.store.files import DataRoot, delete, names, read, read_json, write, write_json
@@ -31,6 +31,8 @@ FOLDER = "drift"
 #: Why cells are stale whose labels were made in another way.
 REPLACED = ("version", "config")
 MAKERS = b"lance_assets.makers"
+#: Seconds to wait for who works on a batch: a check has others to look at, a person is there to try again.
+BRIEFLY, PATIENTLY = 5, 60
 
 Report = dict[str, Any]
 """What `judge` found, as JSON: see `_compared`."""
@@ -74,17 +76,27 @@ def begin(root: DataRoot, dataset: lance.LanceDataset, batch: str, column: str, 
 
 def judge(root: DataRoot, column: str, batch: str, limits: Limits) -> Report | None:
     """Compares the labels on trial with those that the table holds now, writes the report, and ends the trial where
-    they pass. Without a trial the last report, None where no label was ever replaced."""
-    with claim(root, batch):
-        before = _trial(root, column, batch)
-        if before is None:
-            return _report(root, column, batch)
-        dataset = open_images(root)
-        report = _compared(root, dataset, column, batch, before, limits)
-        write_json(root, _report_name(column, batch), report)
-        if report["passed"]:
-            delete(root, _trial_name(column, batch))
-        return report
+    they pass, unless somebody works on the batch, maybe for hours: then at another look. Without a trial the last
+    report, None where no label was ever replaced."""
+    before = _trial(root, column, batch)
+    if before is None:
+        return _report(root, column, batch)
+    try:
+        with claim(root, batch, timeout=BRIEFLY):
+            return _judged(root, column, batch, limits)
+    except Busy:
+        return _compared(root, open_images(root), column, batch, before, limits)
+
+
+def _judged(root: DataRoot, column: str, batch: str, limits: Limits) -> Report | None:
+    before = _trial(root, column, batch)
+    if before is None:
+        return _report(root, column, batch)
+    report = _compared(root, open_images(root), column, batch, before, limits)
+    write_json(root, _report_name(column, batch), report)
+    if report["passed"]:
+        delete(root, _trial_name(column, batch))
+    return report
 
 
 def on_trial(root: DataRoot, column: str) -> list[str]:
@@ -104,8 +116,8 @@ def require_accepted(root: DataRoot, dataset: lance.LanceDataset, columns: Seque
 
 
 def end_trial(root: DataRoot, column: str, batch: str, promotion: Mapping[str, Any]) -> None:
-    """Accepts the labels of a batch on somebody's word, which its report tells from then on."""
-    with claim(root, batch):
+    """Accepts the labels of a batch on somebody's word, which its report tells from then on. Raises Busy."""
+    with claim(root, batch, timeout=PATIENTLY):
         report = _report(root, column, batch) or {}
         write_json(root, _report_name(column, batch), report | {"promotion": dict(promotion)})
         delete(root, _trial_name(column, batch))

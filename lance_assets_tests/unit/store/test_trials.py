@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lance_assets.errors import BadInput
-from lance_assets.store import labelling
+from lance_assets.store import labelling, trials
 from lance_assets.store.cells import Cells
+from lance_assets.store.claims import claim
 from lance_assets.store.promotions import promote, promotions
 from lance_assets.store.selection import latest_manifest, pin
 from lance_assets.store.table import open_images
@@ -89,6 +90,14 @@ def test_labels_that_are_dealt_out_anew_do_not_agree_although_their_distribution
     assert (
         report is not None and report["psi"] == 0 and report["why"] == ["correlation of old and new labels -1.00 < 0.5"]
     )
+
+
+def test_a_batch_that_somebody_works_on_is_compared_and_its_trial_ends_at_the_next_look(root, labelled, monkeypatch):
+    labelled(A, SECOND)
+    monkeypatch.setattr(trials, "BRIEFLY", 0)
+    with claim(root, A):
+        assert judged(root)["passed"] and on_trial(root, COLUMN) == [A]
+    assert judged(root)["passed"] and on_trial(root, COLUMN) == []
 
 
 def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
