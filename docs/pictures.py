@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageChops, ImageOps
+import numpy as np
+from PIL import Image, ImageOps
 from playwright.sync_api import Locator, Page, ViewportSize, sync_playwright
 
 from lance_assets.scoring.registry import DEFAULT
@@ -104,7 +105,7 @@ def asset(path: str, last: str, dialog: str | None = None) -> Shot:
         row = _key(page, last).bounding_box()
         if row is None:
             sys.exit(f"the page of {path} does not show {last}")
-        height = min(row["y"] + row["height"], VIEW["height"])
+        height = min(row["y"] + row["height"] + CORNER, VIEW["height"])
         top = _picture(page.screenshot(clip={"x": 0, "y": 0, "width": VIEW["width"], "height": height}))
         return top if dialog is None else _with_dialog(page, top, dialog)
 
@@ -167,12 +168,11 @@ def _with_dialog(page: Page, top: Image.Image, name: str) -> Image.Image:
 
 
 def _cropped(page: Page) -> Image.Image:
-    """The page without the empty space at its lower end."""
+    """The page without what is the same as its last line of pixels: the empty space at its lower end."""
     whole = _picture(page.screenshot(animations="disabled"))
-    ground = Image.new("RGB", whole.size, whole.getpixel((whole.width - 4, whole.height - 4)))
-    used = ImageChops.difference(whole, ground).crop((SIDE_BAR, 0, *whole.size))
-    box = used.getbbox() or (0, 0, *whole.size)
-    return whole.crop((0, 0, whole.width, min(whole.height, box[3] + MARGIN)))
+    lines = np.asarray(whole)[:, SIDE_BAR:]
+    used = np.flatnonzero((lines != lines[-1]).any(axis=(1, 2)))
+    return whole.crop((0, 0, whole.width, min(whole.height, int(used.max(initial=0)) + MARGIN)))
 
 
 def _above(top: Image.Image, below: Image.Image) -> Image.Image:

@@ -59,7 +59,7 @@ def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 **({"promotions": dg.MetadataValue.md(promotions_markdown(promoted))} if promoted else {}),
                 "lance_version": manifest["version"],
                 "lance_tag": manifest["tag"],
-                "row_ids_sha256": dg.MetadataValue.json(manifest["row_ids_sha256"]),
+                **{f"row_ids_{side}": f"{digest[:16]}…" for side, digest in manifest["row_ids_sha256"].items()},
                 "manifest": dg.MetadataValue.path(root.at(manifest_name(manifest["tag"]))),
             },
             data_version=dg.DataVersion(manifest["sha256"]),

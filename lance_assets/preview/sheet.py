@@ -18,6 +18,9 @@ CAPTION = 120
 BACKGROUND = (245, 246, 248)
 MAX_PIXELS = 50_000_000
 
+BREAK = "\u200b"
+"""A space of no width: the UI makes links of addresses even where an entity stands for their colon."""
+
 _ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "|<>`[]*_\\!~#"}
 _ESCAPES[ord("&")] = "&amp;"
 
@@ -52,7 +55,7 @@ def escaped(text: str, longest: int = CAPTION) -> str:
     plain = " ".join(plain.split())
     if len(plain) > longest:
         plain = plain[: longest - 1].rstrip() + "…"
-    return plain.translate(_ESCAPES).replace("://", "&#58;//").replace("www.", "www&#46;")
+    return plain.translate(_ESCAPES).replace("://", f":{BREAK}//").replace("www.", f"www{BREAK}.")
 
 
 def thumbnail(data: bytes) -> bytes:

@@ -60,8 +60,9 @@ def test_rejects_are_told_by_reason_most_frequent_first():
     rows = [{"reason": "http_404", "transient": False, "image_url": "http://x/1.png", "detail": "not found"}]
     rows += [{"reason": "timeout", "transient": True, "image_url": EVIL, "detail": EVIL}] * 2
     lines = rejects_markdown(rows).splitlines()
-    assert lines[2].startswith("| timeout | 2 | may pass |") and lines[3].startswith("| http&#95;404 | 1 | final |")
-    assert all(line.count("|") == 5 for line in lines) and "<img" not in lines[2] and "](" not in lines[2]
+    assert lines[2].startswith("| timeout (may pass) | 2 |") and lines[3].startswith("| http&#95;404 (final) | 1 |")
+    assert all(line.count("|") == 4 for line in lines) and "<img" not in lines[2] and "](" not in lines[2]
+    assert "://" not in lines[3] and "1.png: not found" in lines[3]
     assert rejects_markdown([]) == "*none*"
 
 
