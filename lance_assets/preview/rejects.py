@@ -30,6 +30,6 @@ def rejects_markdown(rejects: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _end(address: Any) -> str:
-    """The end of an address tells rows apart. It may be broken at its slashes, and is no link: nobody vouches for it."""
+    """The end of an address tells rows apart. It may break at its slashes, and is no link: nobody vouches for it."""
     text = str(address or "")
     return escaped(text if len(text) <= ADDRESS else f"…{text[1 - ADDRESS :]}", ADDRESS).replace("/", f"/{BREAK}")
