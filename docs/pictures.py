@@ -231,7 +231,7 @@ def make_stale(home: Path) -> None:
     said = config.model_dump()
     said["scorers"] = [{"name": name, "config": CHANGED if name == MOVED else {}} for name in DEFAULT]
     if "automation" in said:
-        said["automation"]["relabel"] = False
+        said["automation"] |= {"relabel": False, "training_set": False}
     save_config(platform_yaml, validated(said, str(platform_yaml)))
 
 

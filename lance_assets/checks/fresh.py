@@ -5,11 +5,12 @@ Dagster itself cannot show that partitions are stale, and a changed scorer touch
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from lance import LanceDataset
 
 from lance_assets.assets.common import PlatformParam, data_root
 from lance_assets.assets.scores import score_key
@@ -17,6 +18,7 @@ from lance_assets.checks.finding import Finding, evaluation
 from lance_assets.compute.label import identity_of
 from lance_assets.compute.registry import active_scorers
 from lance_assets.settings import Platform
+from lance_assets.store.files import DataRoot
 from lance_assets.store.staleness import Identity, all_stale_cells, versions_in_use
 from lance_assets.store.table import exists, open_images
 
@@ -80,31 +82,37 @@ def staleness(platform: Platform) -> dict[str, Finding]:
         return {name: Finding(True, "no image is stored yet", severe=False) for name in scorers}
     dataset = open_images(root)
     made = versions_in_use(root, dataset, [one.column for one in identities.values()])
-    rows: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    batches: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for batch, cells in all_stale_cells(root, dataset, list(identities.values())).items():
-        for cell in cells:
-            rows[cell.column][cell.reason] += cell.rows
-            batches[cell.column][cell.reason].add(batch)
+    stale = _stale(root, dataset, list(identities.values()))
     return {
-        name: _finding(one, made.get(one.column, []), rows[one.column], batches[one.column])
+        name: _finding(one, made.get(one.column, []), [found.get(one.column, {}) for found in stale.values()])
         for name, one in identities.items()
     }
 
 
-def _finding(
-    identity: Identity,
-    made: Sequence[Mapping[str, str]],
-    rows: Mapping[str, int],
-    batches: Mapping[str, set[str]],
-) -> Finding:
+def _stale(
+    root: DataRoot, dataset: LanceDataset, identities: Sequence[Identity]
+) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+    """Stale rows by batch, column and reason."""
+    found: dict[str, dict[str, Counter[str]]] = {}
+    for batch, cells in all_stale_cells(root, dataset, identities).items():
+        for cell in cells:
+            found.setdefault(batch, {}).setdefault(cell.column, Counter())[cell.reason] += cell.rows
+    return found
+
+
+def _finding(identity: Identity, made: Sequence[Mapping[str, str]], stale: Sequence[Mapping[str, int]]) -> Finding:
+    """`stale`: rows by reason of each batch."""
+    rows: Counter[str] = Counter()
+    batches: Counter[str] = Counter()
+    for one in stale:
+        rows.update(one)
+        batches.update(one.keys())
     now = f"version {identity.version}, config {identity.config_hash}"
     if not rows:
         return Finding(True, f"every cell is of {now}", {"stale_rows": 0}, severe=False)
     stored = ", ".join(f"version {one['version']}, config {one['config_hash']}" for one in made) or "nobody"
     why = "; ".join(
-        f"{count} rows in {len(batches[reason])} batches {REASONS.get(reason, reason)}"
-        for reason, count in rows.items()
+        f"{count} rows in {batches[reason]} batches {REASONS.get(reason, reason)}" for reason, count in rows.items()
     )
     counts = {f"stale_{reason}": count for reason, count in rows.items()}
     text = f"{why}. The scorer is now {now}; labels are of {stored}"
