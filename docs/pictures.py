@@ -255,7 +255,7 @@ def main() -> None:
         for name, shot in shots(page, ui).items():
             keep(name, shot, page, ui, flags.all)
         make_stale(home)
-        fresh = opened(f"assets/score/{MOVED}?view=checks&checkDetail=fresh", "stale_config")
+        fresh = opened(f"assets/score/{MOVED}?view=checks&checkDetail=fresh", "scored with another config")
         page.set_default_timeout(STALE_SECONDS * 1000)  # until the sensor looks again
         keep("fresh", fresh, page, ui, flags.all)
         relabel(home)
