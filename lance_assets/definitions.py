@@ -24,6 +24,9 @@ from lance_assets.automation.jobs import discover_batches
 from lance_assets.automation.maintenance import maintenance, nightly_maintenance
 from lance_assets.automation.run_log import run_log
 from lance_assets.automation.sensors import sensors
+from lance_assets.checks.fresh import fresh_checks, freshness
+from lance_assets.checks.images import image_checks
+from lance_assets.checks.scores import score_checks
 from lance_assets.compute.cluster import RayCluster
 from lance_assets.compute.registry import active_scorers
 from lance_assets.scoring.registry import in_the_pass
@@ -39,20 +42,29 @@ def build(platform: Platform) -> dg.Definitions:
     own = {name: one for name, one in scorers.items() if not one.across and name not in light}
     return dg.Definitions(
         assets=[
-            raw_captions,
-            image_dataset,
+            *dg.with_source_code_references([raw_captions, image_dataset]),
             *([light_scores(light)] if light else []),
-            *([alignment_model] if "alignment" in own else []),
+            *(dg.with_source_code_references([alignment_model]) if "alignment" in own else []),
             *(own_score(scorer, _models_of(name)) for name, scorer in own.items()),
             *(duplicate_score(scorer) for scorer in across),
-            sft_dataset_asset([score_key(name) for name in scorers]),
-            data_card,
-            qwen_vl_checkpoint,
-            evaluation,
+            *dg.with_source_code_references(
+                [
+                    sft_dataset_asset([score_key(name) for name in scorers]),
+                    data_card,
+                    qwen_vl_checkpoint,
+                    evaluation,
+                ]
+            ),
+        ],
+        asset_checks=[
+            image_checks,
+            *([score_checks("light_scores", light)] if light else []),
+            *(score_checks(f"{one.name}_score", {one.name: one}) for one in (*own.values(), *across)),
+            fresh_checks(list(scorers)),
         ],
         jobs=[seed, discover_batches, relabel_column_job(list(scorers)), maintenance],
         schedules=[nightly_maintenance],
-        sensors=[*sensors(platform, list(scorers)), free_dead_runs, alert_on_failure],
+        sensors=[*sensors(platform, list(scorers)), freshness, free_dead_runs, alert_on_failure],
         resources={
             "platform": platform,
             "ray_cluster": RayCluster(address=config.ray.address, num_cpus=config.ray.num_cpus),

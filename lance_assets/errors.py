@@ -7,7 +7,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 #: The line of a traceback that says what was raised; what Ray wrapped around it is of no interest.
 RAISED = re.compile(r"^(?!ray\.exceptions\.)(?:\w+\.)*[A-Z]\w*: \S")
 #: Of an error that is a sentence already, the type says nothing to people.
-OWN = re.compile(r"^(?:lance_assets\.(?:\w+\.)+)?(?:BadInput|MissingExtra|Unusable): ")
+OWN = re.compile(r"^(?:lance_assets\.(?:\w+\.)+)?(?:BadInput|HeldBack|MissingExtra|Unusable): ")
 
 
 class BadInput(Exception):

@@ -21,3 +21,22 @@ class Automation(BaseModel, extra="forbid", frozen=True):
     sources_every_s: int = Field(default=60, ge=1, description="taken over when the code location is loaded")
     labels_every_s: int = Field(default=30, ge=1, description="taken over when the code location is loaded")
     retry_after_s: float = Field(default=60, gt=0, description="doubled with each run that changes nothing, to an hour")
+
+
+class DriftLimits(BaseModel, extra="forbid", frozen=True):
+    """How far labels may move when another version of their scorer replaces them, batch by batch. `psi`: population
+    stability index; `crossing_share`: share of rows that change sides at a threshold of sft.filter; `correlation`: of
+    old and new numbers, at least (-1 = any)."""
+
+    psi: float = Field(default=0.25, ge=0)
+    crossing_share: float = Field(default=0.05, ge=0, le=1)
+    correlation: float = Field(default=0.5, ge=-1, le=1)
+
+
+class Checks(BaseModel, extra="forbid", frozen=True):
+    """Limits of the asset checks. `coverage`: share of the rows tried that must have a score; `decoded`: images of a
+    batch that are read and decoded again."""
+
+    drift: DriftLimits = DriftLimits()
+    coverage: float = Field(default=0.5, ge=0, le=1)
+    decoded: int = Field(default=16, ge=0, le=1000)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lance_assets.errors import BadInput
 from lance_assets.objects import OBJECT_STORES
-from lance_assets.sections import Automation
+from lance_assets.sections import Automation, Checks
 
 HOME_VARIABLE = "LANCE_ASSETS_HOME"
 ROOT_VARIABLE = "LANCE_ASSETS_ROOT"
@@ -117,6 +117,7 @@ class PlatformConfig(Strict):
     limits: Downloads = Downloads()
     duplicates: Duplicates = Duplicates()
     automation: Automation = Automation()
+    checks: Checks = Checks()
     image_roots: list[str] = Field(default=[], description="folders that local image paths of a source may lie under")
 
     @field_validator("allow_hosts")

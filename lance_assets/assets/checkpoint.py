@@ -7,6 +7,8 @@ from lance_assets.assets.common import PlatformParam, data_root, forced
 from lance_assets.compute.train import Places, fine_tune
 from lance_assets.errors import BadInput
 from lance_assets.preview.curve import curve_markdown
+from lance_assets.preview.selection import selection_markdown
+from lance_assets.preview.sparkline import sparkline_markdown
 from lance_assets.store.selection import latest_manifest
 
 
@@ -16,7 +18,10 @@ from lance_assets.store.selection import latest_manifest
 def qwen_vl_checkpoint(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:
-    """The tuned model, trained on exactly the rows of sft_dataset's manifest, which lies beside its weights."""
+    """The tuned Qwen-VL, with the exact rows that it saw.
+
+    Trained by LLaMA-Factory straight from the table, on sft_dataset's manifest, which lies beside its weights.
+    """
     manifest = latest_manifest(data_root(platform))
     if manifest is None:
         raise BadInput("there is no training set yet: materialize sft_dataset first")
@@ -27,6 +32,9 @@ def qwen_vl_checkpoint(
     curve = [(point["step"], point["loss"]) for point in summary["curve"]]
     return dg.MaterializeResult(
         metadata={
+            "loss": dg.MetadataValue.md(sparkline_markdown([loss for _, loss in curve], "training loss")),
+            "trained_on": dg.MetadataValue.md(selection_markdown(manifest)),
+            "training_set": dg.MetadataValue.asset(dg.AssetKey("sft_dataset")),
             "path": dg.MetadataValue.path(summary["path"]),
             "base": summary["base"],
             "rows": manifest["rows"]["train"],

@@ -18,8 +18,10 @@ from lance_assets.assets.sources import plan_of, source_of
 from lance_assets.compute.ingest import Ingested, ingest
 from lance_assets.compute.preview import sample_sheet
 from lance_assets.partitions import Batch
+from lance_assets.preview.rejects import rejects_markdown
 from lance_assets.settings import Platform
 from lance_assets.store.metadata import write_metadata
+from lance_assets.store.rejects import read_rejects
 from lance_assets.store.schema import IMAGES
 from lance_assets.store.table import refresh_index
 
@@ -35,12 +37,15 @@ from lance_assets.store.table import refresh_index
     metadata={"dagster/column_schema": table_schema(IMAGES)},
 )
 def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource) -> None:
-    """Images with captions as conversations, one row per picture, one atomic commit per batch.
+    """The pictures, downloaded, checked and stored once.
 
-    Downloads over Ray Data with retries and limits; what cannot be stored goes to the rejects with a typed reason.
-    Running a batch again loads only rows that changed. The tag lance_assets/force asks every
-    server whether its image is still the same; lance_assets/retry tries rejects again, of one reason or "any" that may
-    go better by now.
+    One row per picture, with its caption as a conversation; one atomic commit per batch. Downloads over Ray Data with
+    retries and limits; what cannot be stored goes to the rejects with a typed reason. Running a batch again loads only
+    rows that changed. The tag lance_assets/force asks every server whether its image is still the same;
+    lance_assets/retry tries rejects again, of one reason or "any" that may go better by now.
+
+    `rows_asked` = `rows_stored` + `rows_rejected`, which the check `complete` proves; `rejected` says why rows are not
+    there, `samples` are pictures spread over the batch.
     """
     failures: list[tuple[str, str]] = []
     for source_id, keys in groupby(context.partition_keys, key=lambda key: Batch.parse(key).source):
@@ -75,6 +80,7 @@ def _describe(context: dg.AssetExecutionContext, platform: Platform, done: Inges
             "megabytes": round(done.bytes / 1e6, 2),
             "megabytes_per_second": round(done.bytes / 1e6 / done.seconds, 2) if done.seconds else 0.0,
             "samples": dg.MetadataValue.md(sample_sheet(root, done.batch)),
+            "rejected": dg.MetadataValue.md(rejects_markdown(read_rejects(root, done.batch).to_pylist())),
             "dagster/uri": root.images,
         },
         partition_key=done.batch,

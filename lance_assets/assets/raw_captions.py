@@ -19,8 +19,9 @@ from lance_assets.store.schema import CAPTIONS
     metadata={"dagster/column_schema": table_schema(CAPTIONS)},
 )
 def raw_captions(context: dg.AssetExecutionContext, platform: PlatformParam) -> None:
-    """Image URL and caption of every row of a batch, as the source gives them, parsed and marked.
+    """What the source says: image URLs and captions.
 
+    Every row of a batch, parsed and marked.
     A missing caption gets the default description and `caption_missing`; a row without URL or that cannot be read
     keeps its place with a `problem` and ends in the rejects. Where the file of a batch changed, its rows are read anew.
     """

@@ -5,44 +5,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-import numpy as np
 from dagster_ray import RayResource
 
-from lance_assets.assets.common import BATCHES, PlatformParam, data_root, forced, raise_failures
+from lance_assets.assets.common import PlatformParam, data_root, forced, raise_failures
 from lance_assets.assets.image_dataset import image_dataset
+from lance_assets.assets.score_page import describe, score_key, score_spec
 from lance_assets.compute.duplicates import find_duplicates
-from lance_assets.compute.duplicates_preview import duplicate_numbers, pairs_sheet
 from lance_assets.compute.label import Labelled
 from lance_assets.compute.label_models import label_with_models
-from lance_assets.compute.preview import batch_values, extremes_sheet, is_number
 from lance_assets.compute.registry import active_scorers, fit
-from lance_assets.preview.histogram import histogram_markdown, shown_range
-from lance_assets.preview.numbers import score_numbers
 from lance_assets.scoring.alignment import FIT_VERSION
 from lance_assets.scoring.api import Scorer
-from lance_assets.scoring.duplicate import MAX_RADIUS, Duplicate
+from lance_assets.scoring.duplicate import Duplicate
 from lance_assets.scoring.registry import reads
 from lance_assets.settings import Platform
-from lance_assets.store.columns import column_of
 from lance_assets.store.files import DataRoot
-
-
-def score_key(name: str) -> dg.AssetKey:
-    return dg.AssetKey(["score", name])
-
-
-def score_spec(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetSpec:
-    """The asset of one column; its code version is the scorer's declared version and nothing else."""
-    return dg.AssetSpec(
-        score_key(scorer.name),
-        deps=deps,
-        group_name="scores",
-        code_version=scorer.version,
-        kinds={"ray", "lance"},
-        description=scorer.description,
-        partitions_def=BATCHES,
-        metadata={"column": column_of(scorer.name), "reads": ", ".join(scorer.fields), "scale": scorer.unit},
-    )
 
 
 def light_scores(scorers: Mapping[str, Scorer]) -> dg.AssetsDefinition:
@@ -144,7 +121,7 @@ def _finish(
             failed.add(done.scorer)
             failures.append((f"score/{done.scorer} of {done.batch}", done.failure))
         else:
-            _describe(context, root, done, scorers[done.scorer].across)
+            describe(context, root, done, scorers[done.scorer])
     for name in scorers:
         cost = {f"spent_{what}": value for what, value in spent(name).items()}
         if cost:
@@ -154,50 +131,13 @@ def _finish(
     raise_failures(context, failures)
 
 
-def _describe(context: dg.AssetExecutionContext, root: DataRoot, done: Labelled, across: bool) -> None:
-    shown, rows = _duplicates_shown(root, done) if across else _scores_shown(root, done)
-    context.add_asset_metadata(
-        {
-            **shown,
-            "scorer_calls": done.calls,
-            "why": ", ".join(done.reasons) or "up to date",
-            **({"first_failure": done.message} if done.message else {}),
-            "lance_version": done.version,
-            "dagster/partition_row_count": rows,
-        },
-        asset_key=score_key(done.scorer),
-        partition_key=done.batch,
-    )
-
-
-def _scores_shown(root: DataRoot, done: Labelled) -> tuple[dict[str, Any], int]:
-    values, states = batch_values(root, done.batch, done.scorer)
-    sheet = dg.MetadataValue.md(extremes_sheet(root, done.batch, done.scorer))
-    if not is_number(values.type):
-        failed = sum(state not in (None, 0) for state in states)
-        return {"examples": sheet, "rows": len(states), "failed": failed}, len(states)
-    floats = values.to_numpy().astype(np.float64)
-    numbers = score_numbers(floats, states)
-    low, high = shown_range(floats)
-    histogram = dg.MetadataValue.md(histogram_markdown(floats, low, high))
-    return {"histogram": histogram, "lowest_and_highest": sheet, **numbers}, int(numbers["rows"])
-
-
-def _duplicates_shown(root: DataRoot, done: Labelled) -> tuple[dict[str, Any], int]:
-    numbers = duplicate_numbers(root, done.batch)
-    distances = numbers.pop("distances")
-    sheets = {
-        "distances": dg.MetadataValue.md(histogram_markdown(distances, high=MAX_RADIUS + 1)),
-        "pairs": dg.MetadataValue.md(pairs_sheet(root, done.pairs)),
-    }
-    return {**sheets, **numbers}, numbers["rows"]
-
-
 @dg.asset(deps=[image_dataset], group_name="scores", code_version=FIT_VERSION, kinds={"ray", "numpy"})
 def alignment_model(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:
-    """What pictures and captions of this table have in common, learnt from the table itself.
+    """What pictures and captions here have in common.
+
+    Learnt from the table itself, for score/alignment.
 
     Fitted when materialized and only then: a new model makes every alignment score stale.
     """

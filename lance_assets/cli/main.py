@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lance_assets import __version__
-from lance_assets.cli import audit, bench, dev, maintain, ray, retry, run, status
+from lance_assets.cli import audit, bench, dev, maintain, promote, ray, retry, run, status
 from lance_assets.errors import BadInput, Unreachable
 
 ABOUT = """\
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     status.add(command("status", "what is stored, stale and queued, what works by itself, what failed last"))
     audit.add(command("audit", "where rows, labels, versions and checkpoints come from; the data card"))
     retry.add(command("retry", "rows that were rejected are tried again, and only these"))
+    promote.add(command("promote", "accepts labels that moved further than allowed when their scorer changed"))
     maintain.add(command("maintain", "compaction, cleanup and verification of the tables, safe while others work"))
     dev.add(command("dev", "Dagster's web UI and daemon, a Ray head and the demo's servers, all on loopback"))
     ray.add(command("ray", "a Ray head on loopback that runs can join, so that they start faster"))

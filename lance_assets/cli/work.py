@@ -29,6 +29,8 @@ from lance_assets.store.table import exists, open_images
 
 Say = Callable[[str], None]
 OVERHEAD = "start and stop"
+#: The stage that all asset checks count to.
+CHECKS = "checks"
 IMAGES = dg.AssetKey(["image_dataset"])
 TAIL = [dg.AssetKey([name]) for name in ("sft_dataset", "data_card", "qwen_vl_checkpoint", "evaluation")]
 
@@ -167,7 +169,8 @@ def _run(
     for step in instance.get_run_step_stats(run.run_id):
         if step.start_time and step.end_time:
             spent = step.end_time - step.start_time
-            work.seconds[step.step_key] = work.seconds.get(step.step_key, 0.0) + spent
+            stage = CHECKS if step.step_key.endswith("_checks") else step.step_key
+            work.seconds[stage] = work.seconds.get(stage, 0.0) + spent
             wall -= spent
     work.seconds[OVERHEAD] = work.seconds.get(OVERHEAD, 0.0) + max(0.0, wall)
     return run

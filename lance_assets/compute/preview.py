@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lance
@@ -13,6 +14,7 @@ from lance_assets.ingest.conversation import caption_of
 from lance_assets.preview.sheet import contact_sheet
 from lance_assets.store.columns import column_of, state_of
 from lance_assets.store.files import DataRoot
+from lance_assets.store.provenance import quoted
 from lance_assets.store.table import batch_fragments, of_batch, open_images
 
 SHEET_ROWS = 8
@@ -21,27 +23,67 @@ SHEET_ROWS = 8
 def sample_sheet(root: DataRoot, batch: str) -> str:
     """Contact sheet of rows spread evenly over a batch."""
     dataset = open_images(root)
+    ids = spread_rows(dataset, batch, SHEET_ROWS)
+    return _sheet(rows_by_id(dataset, ids), [(row, None) for row in ids])
+
+
+def spread_rows(dataset: lance.LanceDataset, batch: str, count: int) -> list[int]:
+    """Ids of at most so many rows, spread evenly over a batch."""
     ids = _row_ids(dataset, batch)
-    at = np.linspace(0, len(ids) - 1, min(SHEET_ROWS, len(ids))).astype(int) if len(ids) else []
-    return _sheet(dataset, [(ids[position], None) for position in at])
+    at = np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int) if ids else []
+    return [ids[position] for position in at]
 
 
-def extremes_sheet(root: DataRoot, batch: str, scorer: str) -> str:
-    """Contact sheet of the lowest and the highest scores of a batch, each with its score; of some rows with their
-    values where these are no numbers."""
+def score_sheets(root: DataRoot, batch: str, scorer: str) -> dict[str, str]:
+    """Contact sheets of a batch with the scores: `lowest_and_highest`, and `random` rows, the same ones each time; of
+    values that are no numbers `examples` alone."""
     dataset = open_images(root)
     found = dataset.scanner(columns=[column_of(scorer)], filter=of_batch(batch), with_row_id=True).to_table()
     pairs = zip(found[column_of(scorer)].to_pylist(), found["_rowid"].to_pylist(), strict=True)
     scored = [(value, row) for value, row in pairs if value is not None]
+    half = SHEET_ROWS // 2
+    chosen = {"random": random.Random(batch).sample(scored, min(half, len(scored)))}
     if is_number(found[column_of(scorer)].type):
         scored.sort()
-    half = SHEET_ROWS // 2
-    chosen = scored if len(scored) <= SHEET_ROWS else scored[:half] + scored[-half:]
-    return _sheet(dataset, [(row, _noted(scorer, value)) for value, row in chosen])
+        chosen["lowest_and_highest"] = scored if len(scored) <= SHEET_ROWS else scored[:half] + scored[-half:]
+    else:
+        chosen = {"examples": scored if len(scored) <= SHEET_ROWS else scored[:half] + scored[-half:]}
+    rows = rows_by_id(dataset, list({row for some in chosen.values() for _, row in some}))
+    return {name: _sheet(rows, [(row, _noted(scorer, value)) for value, row in some]) for name, some in chosen.items()}
+
+
+def moves_sheet(root: DataRoot, batch: str, moves: Sequence[Mapping[str, Any]]) -> str:
+    """Contact sheet of rows of a batch (`id`) with their labels before and after."""
+    if not moves:
+        return contact_sheet([])
+    wanted = ", ".join(quoted(move["id"]) for move in moves)
+    table = open_images(root).scanner(
+        columns=["id", "image", "messages"],
+        filter=f"{of_batch(batch)} AND id IN ({wanted})",
+        blob_handling="all_binary",
+    )
+    rows = {row["id"]: row for row in table.to_table().to_pylist()}
+    return contact_sheet(
+        [
+            {
+                "image": rows[move["id"]]["image"],
+                "caption": caption_of(rows[move["id"]]["messages"]),
+                "note": f"{_label(move['before'])} → {_label(move['after'])}",
+            }
+            for move in moves
+            if move["id"] in rows  # it may have been replaced since
+        ]
+    )
+
+
+def _label(value: Any) -> str:
+    if value is None:
+        return "no label"
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)[:40]
 
 
 def _noted(scorer: str, value: Any) -> str:
-    return f"{scorer} {value:.0f}" if isinstance(value, int | float) else str(value)[:80]
+    return f"{scorer} {value:.3g}" if isinstance(value, int | float) else str(value)[:80]
 
 
 def is_number(type: pa.DataType) -> bool:
@@ -66,8 +108,7 @@ def _row_ids(dataset: lance.LanceDataset, batch: str) -> list[int]:
     return dataset.scanner(columns=[], fragments=fragments, with_row_id=True).to_table()["_rowid"].to_pylist()
 
 
-def _sheet(dataset: lance.LanceDataset, chosen: Sequence[tuple[int, str | None]]) -> str:
-    rows = rows_by_id(dataset, [row for row, _ in chosen])
+def _sheet(rows: Mapping[int, Mapping[str, Any]], chosen: Sequence[tuple[int, str | None]]) -> str:
     return contact_sheet(
         [
             {"image": rows[row]["image"], "caption": caption_of(rows[row]["messages"]), "note": note}
@@ -76,13 +117,15 @@ def _sheet(dataset: lance.LanceDataset, chosen: Sequence[tuple[int, str | None]]
     )
 
 
-def rows_by_id(dataset: lance.LanceDataset, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Image bytes and messages of a few rows by row id."""
+def rows_by_id(
+    dataset: lance.LanceDataset, ids: Sequence[int], columns: Sequence[str] = ("image", "messages")
+) -> dict[int, dict[str, Any]]:
+    """A few rows by row id."""
     if not ids:
         return {}
     wanted = ",".join(map(str, ids))
     table = dataset.scanner(
-        columns=["image", "messages"],
+        columns=list(columns),
         filter=f"_rowid IN ({wanted})",
         with_row_id=True,
         blob_handling="all_binary",

@@ -11,10 +11,15 @@ from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SIDE = 96
-QUALITY = 60
+QUALITIES = (60, 40, 20)
+LARGEST = 3300
+"""Bytes of a thumbnail; a busy picture is shown more coarsely. Twelve of them fit into an event of the UI."""
 CAPTION = 120
 BACKGROUND = (245, 246, 248)
 MAX_PIXELS = 50_000_000
+
+BREAK = "\u200b"
+"""A space of no width: the UI makes links of addresses even where an entity stands for their colon."""
 
 _ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "|<>`[]*_\\!~#"}
 _ESCAPES[ord("&")] = "&amp;"
@@ -50,7 +55,7 @@ def escaped(text: str, longest: int = CAPTION) -> str:
     plain = " ".join(plain.split())
     if len(plain) > longest:
         plain = plain[: longest - 1].rstrip() + "…"
-    return plain.translate(_ESCAPES).replace("://", "&#58;//").replace("www.", "www&#46;")
+    return plain.translate(_ESCAPES).replace("://", f":{BREAK}//").replace("www.", f"www{BREAK}.")
 
 
 def thumbnail(data: bytes) -> bytes:
@@ -63,8 +68,13 @@ def thumbnail(data: bytes) -> bytes:
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     ground = Image.new("RGB", (SIDE, SIDE), BACKGROUND)
     ground.paste(small, ((SIDE - small.width) // 2, (SIDE - small.height) // 2))
+    sizes = (_encoded(ground, quality) for quality in QUALITIES)
+    return next((data for data in sizes if len(data) <= LARGEST), _encoded(ground, QUALITIES[-1]))
+
+
+def _encoded(image: Image.Image, quality: int) -> bytes:
     out = io.BytesIO()
-    ground.save(out, "JPEG", quality=QUALITY, optimize=True)
+    image.save(out, "JPEG", quality=quality, optimize=True)
     return out.getvalue()
 
 

@@ -23,6 +23,30 @@ def facts_markdown(facts: Mapping[str, Mapping[str, Any]]) -> str:
     return _table(["fact", "rows", "tuned", "blank image", "another image", "commonest answer", "reads it"], lines)
 
 
+def against_base_markdown(result: Mapping[str, Any]) -> str:
+    """Base against tuned in one small table, and whether the tuned one is better."""
+    loss, overlap = result["loss"], result["overlap"]
+    lines = [
+        [
+            "loss, nats per token, lower is better",
+            f"{loss['base']:.3f}",
+            f"{loss['tuned']:.3f}",
+            _won(result["beats_base"]),
+        ],
+        [
+            "overlap with the caption, ROUGE-L",
+            f"{overlap['base']:.3f}",
+            f"{overlap['tuned']:.3f}",
+            _won(overlap["tuned"] > overlap["base"]),
+        ],
+    ]
+    return _table([f"{result['rows']} held-out rows", "base", "tuned", "better"], lines)
+
+
+def _won(better: bool) -> str:
+    return "**yes**" if better else "no"
+
+
 def examples_markdown(examples: Sequence[Mapping[str, str]]) -> str:
     """Truth, answer of the base and of the tuned model for a few held-out rows; texts are untrusted and escaped."""
     lines = [[escaped(example[kind], ANSWER) for kind in ("truth", "base", "tuned")] for example in examples]

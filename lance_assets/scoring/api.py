@@ -101,6 +101,9 @@ class Scorer(ABC):
     unit: str = "0..100, higher is better"
     type: pa.DataType = pa.float32()
     """Of the values. Floats must be finite."""
+    bounds: tuple[float, float] | None = (0.0, 100.0)
+    """Smallest and largest value that it means to give, where these are numbers; the check `range` warns beyond them.
+    None: any number will do."""
     served: Served | None = None
     """Not None: a model that is loaded once and shared (Ray Serve), not run inside the fused pass."""
     across: ClassVar[bool] = False

@@ -31,15 +31,16 @@ def scorer(
     type: pa.DataType | None = None,
     config: type[ScorerConfig] | None = None,
     unit: str | None = None,
+    bounds: tuple[float, float] | None = None,
     served: Served | None = None,
 ) -> Callable[[Callable[..., Any]], type[Scorer]]:
     """Decorator: makes and registers a scorer from a function that takes an Item and returns the value of its row.
 
-    Its docstring becomes the description; the other arguments are those of Scorer. What the function raises fails the
-    row alone.
+    Its docstring becomes the description; the other arguments are those of Scorer (without bounds, a unit of its own
+    has none). What the function raises fails the row alone.
     """
 
-    said = {"name": name, "type": type, "Config": config, "unit": unit, "served": served}
+    said = {"name": name, "type": type, "Config": config, "unit": unit, "bounds": bounds, "served": served}
 
     def made(function: Callable[..., Any]) -> type[Scorer]:
         return register(scorer_of(function, version, fields, **said))
@@ -56,6 +57,7 @@ def scorer_of(function: Callable[..., Any], version: str, fields: Sequence[str],
         raise BadInput(f"{function.__module__}.{function.__qualname__} cannot score: it must take {wanted}")
     members = {
         "name": function.__name__,
+        "bounds": Scorer.bounds if said.get("unit") is None else None,
         **{key: value for key, value in said.items() if value is not None},
         "version": version,
         "fields": tuple(fields),

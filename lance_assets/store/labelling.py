@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from lance_assets.store.recovery import recovered
 from lance_assets.store.staging import Staged, publish
 from lance_assets.store.staleness import Identity, StaleCell, stale_cells
 from lance_assets.store.table import batch_fragments, open_images
+from lance_assets.store.trials import begin
 from lance_assets.store.versions import hold
 
 Report = Callable[[str], None]
@@ -98,7 +100,8 @@ def label_batch(
                     outcomes[part.staged.column].calls += sum(part.states)
             for outcome in outcomes.values():
                 ready = [one for one in staged if one.column == outcome.column]
-                _publish(root, outcome, ready, accept, {"lance_assets.run": run_id}, held)
+                trial = partial(begin, root, dataset, batch, outcome.column, outcome.stale)
+                _publish(root, outcome, ready, accept, trial, {"lance_assets.run": run_id}, held)
     return list(outcomes.values())
 
 
@@ -138,6 +141,7 @@ def _publish(
     outcome: Outcome,
     recovered: Sequence[Staged],
     accept: Accept,
+    trial: Callable[[], None],
     properties: dict[str, str],
     held: Held,
 ) -> None:
@@ -146,6 +150,7 @@ def _publish(
         return
     try:
         accept(outcome.column, outcome.parts)
+        trial()
         outcome.version = publish(root, staged, properties, held).version
     except Exception as error:  # the other columns go on; the caller raises at the end
         outcome.error = error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import lance
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -38,7 +39,12 @@ class Groups:
 
 
 def pin(
-    root: DataRoot, chosen: str | None, share: float, columns: Sequence[str], groups: Groups | None = None
+    root: DataRoot,
+    chosen: str | None,
+    share: float,
+    columns: Sequence[str],
+    groups: Groups | None = None,
+    allow: Callable[[lance.LanceDataset], None] = lambda dataset: None,
 ) -> dict[str, Any]:
     """Selects the rows where `chosen` (Lance SQL, None = all) holds, splits them by content group, tags the version.
 
@@ -50,17 +56,24 @@ def pin(
 
     The threshold of an earlier manifest is kept, so no old row ever changes side. A selection that was made before
     gives its manifest of then, unchanged, so nothing downstream is renewed without a reason. `columns` are the score
-    columns whose makers the manifest names. Raises BadInput when the filter cannot be used or leaves no row to train
+    columns whose makers the manifest names. `allow` is shown the version, and raises where something in it must not
+    be trained on. Raises BadInput when the filter cannot be used or leaves no row to train
     on, Busy where duplicates are compared all the time.
     """
     with claim(root, CLAIM):  # nobody gives a row that we pin other groups meanwhile
-        return _pin(root, chosen, share, columns, groups)
+        return _pin(root, chosen, share, columns, groups, allow)
 
 
 def _pin(
-    root: DataRoot, chosen: str | None, share: float, columns: Sequence[str], groups: Groups | None
+    root: DataRoot,
+    chosen: str | None,
+    share: float,
+    columns: Sequence[str],
+    groups: Groups | None,
+    allow: Callable[[lance.LanceDataset], None],
 ) -> dict[str, Any]:
     dataset = open_images(root)
+    allow(dataset)
     compared = COLUMN in dataset.schema.names
     if groups and not compared:
         raise BadInput(f"no row of {root.images} was compared with the others yet: materialize score/duplicate first")

@@ -13,8 +13,9 @@ from lance_assets.settings import Home, Platform
 SNAPSHOT = Path(__file__).parent / "specs.json"
 
 
-def described(spec: dg.AssetSpec) -> dict[str, object]:
+def described(spec: dg.AssetSpec, checks: list[str]) -> dict[str, object]:
     return {
+        "checks": checks,
         "deps": sorted(dep.asset_key.to_user_string() for dep in spec.deps),
         "group": spec.group_name,
         "code_version": spec.code_version,
@@ -32,7 +33,11 @@ def definitions(tmp_path):
 
 
 def test_the_graph_is_the_one_in_the_snapshot(definitions):
-    found = {spec.key.to_user_string(): described(spec) for spec in definitions.resolve_all_asset_specs()}
+    checks = definitions.resolve_asset_graph().asset_check_keys
+    found = {
+        spec.key.to_user_string(): described(spec, sorted(key.name for key in checks if key.asset_key == spec.key))
+        for spec in definitions.resolve_all_asset_specs()
+    }
     if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
     expected = json.loads(SNAPSHOT.read_text())

@@ -11,6 +11,8 @@ LAUNCHED = "{__typename ...on LaunchRunSuccess{run{id}} ...on PythonError{messag
 LAUNCH = f"mutation($params:ExecutionParams!){{launchPipelineExecution(executionParams:$params){LAUNCHED}}}"
 RELAUNCH = f"mutation($params:ReexecutionParams!){{launchPipelineReexecution(reexecutionParams:$params){LAUNCHED}}}"
 KEYS = "{repositoriesOrError{...on RepositoryConnection{nodes{assetNodes{assetKey{path}}}}}}"
+CHECKS = """{repositoriesOrError{...on RepositoryConnection{nodes{assetNodes{assetKey{path}
+    assetChecksOrError{...on AssetChecks{checks{name}}}}}}}}"""
 PARTITIONS = '{assetNodeOrError(assetKey:{path:["raw_captions"]}){...on AssetNode{partitionKeys}}}'
 RUN = "query($id:ID!){runOrError(runId:$id){...on Run{status tags{key value} assetSelection{path}}}}"
 RUNS = "{runsOrError{...on Runs{results{id status}}}}"
@@ -18,6 +20,8 @@ LOG = """query($id:ID!){logsForRun(runId:$id){...on EventConnection{
     events{__typename ...on MessageEvent{message level stepKey} ...on ErrorEvent{error{message}}}}}}"""
 MATERIALIZED = """query($id:ID!){logsForRun(runId:$id){...on EventConnection{events{
     ...on MaterializationEvent{assetKey{path} partition metadataEntries{label}}}}}}"""
+CHECKED = """query($id:ID!){logsForRun(runId:$id){...on EventConnection{events{
+    ...on AssetCheckEvaluationEvent{evaluation{assetKey{path} checkName success partition}}}}}}"""
 
 Events = list[dict]
 
@@ -44,6 +48,15 @@ class GraphQL:
         nodes = self.ask(KEYS)["repositoriesOrError"].get("nodes", [])
         return [node["assetKey"]["path"] for found in nodes for node in found["assetNodes"]]
 
+    def asset_checks(self) -> list[dict]:
+        """What the Materialize dialog asks for beside the assets that it names."""
+        nodes = [node for found in self.ask(CHECKS)["repositoriesOrError"]["nodes"] for node in found["assetNodes"]]
+        return [
+            {"assetKey": node["assetKey"], "name": check["name"]}
+            for node in nodes
+            for check in node["assetChecksOrError"]["checks"]
+        ]
+
     def partitions(self) -> list[str]:
         return self.ask(PARTITIONS)["assetNodeOrError"]["partitionKeys"]
 
@@ -51,7 +64,10 @@ class GraphQL:
         """The mutation that the launchpad and the Materialize dialog send; returns the id of the run."""
         selector = {**LOCATION, "pipelineName": job}
         if assets is not None:
-            selector |= {"assetSelection": [{"path": path} for path in assets], "assetCheckSelection": []}
+            selector |= {"assetSelection": [{"path": path} for path in assets]}
+            selector |= {
+                "assetCheckSelection": [check for check in self.asset_checks() if check["assetKey"]["path"] in assets]
+            }
         said = [{"key": key, "value": value} for key, value in (tags or {}).items()]
         params = {"mode": "default", "runConfigData": "{}", "selector": selector, "executionMetadata": {"tags": said}}
         return _run_id(self.ask(LAUNCH, params=params)["launchPipelineExecution"])
@@ -99,6 +115,11 @@ class GraphQL:
             }
             for event in found
         }
+
+    def checks(self, run: str) -> dict[tuple[str, str], dict]:
+        """The evaluations of a run, by asset and check."""
+        events = [event["evaluation"] for event in self.ask(CHECKED, id=run)["logsForRun"]["events"] if event]
+        return {("/".join(one["assetKey"]["path"]), one["checkName"]): one for one in events}
 
 
 def _run_id(answer: dict) -> str:

@@ -38,11 +38,39 @@ def test_every_scorer_reports_the_same_scalars_and_pictures(platform, by_graphql
     found = platform.graphql.materializations(by_graphql.runs[0])
     for name in BATCHED - {"score/duplicate"}:
         if name.startswith("score/"):
-            assert found[name]["metadata"] >= SCALARS | {"histogram", "lowest_and_highest", "lance_version"}, name
+            assert found[name]["metadata"] >= SCALARS | {
+                "histogram",
+                "lowest_and_highest",
+                "random",
+                "lance_version",
+            }, name
     wanted = {"exact", "near", "groups", "links_groups", "distances", "pairs", "rows", "failed", "null_fraction"}
     assert found["score/duplicate"]["metadata"] >= wanted
-    assert found["image_dataset"]["metadata"] >= {"rows_stored", "rows_rejected", "samples", "lance_version"}
-    assert found["qwen_vl_checkpoint"]["metadata"] >= {"loss_first", "loss_last", "loss_curve", "lance_tag"}
+    assert found["image_dataset"]["metadata"] >= {
+        "rows_stored",
+        "rows_rejected",
+        "samples",
+        "rejected",
+        "lance_version",
+    }
+    assert found["qwen_vl_checkpoint"]["metadata"] >= {
+        "loss_first",
+        "loss_last",
+        "loss",
+        "loss_curve",
+        "trained_on",
+        "lance_tag",
+    }
+    assert found["evaluation"]["metadata"] >= {"verdict", "against_base", "facts", "lance_version"}
+
+
+def test_every_check_tells_of_the_batch_and_none_fails(platform, by_graphql):
+    found = platform.graphql.checks(by_graphql.runs[0])
+    by_batch = {(name, check) for (name, check), one in found.items() if one["partition"] == by_graphql.batch}
+    assert by_batch >= {("image_dataset", "complete"), ("image_dataset", "decodable"), ("score/duplicate", "coverage")}
+    assert by_batch >= {(f"score/{name}", check) for name in ("sharpness", "redness") for check in ("range", "drift")}
+    assert {(name, "fresh") for name in BATCHED if name.startswith("score/")} <= set(found)
+    assert [key for key, one in found.items() if not one["success"]] == []
 
 
 def test_the_page_of_a_run_says_how_far_it_came(platform, by_graphql):

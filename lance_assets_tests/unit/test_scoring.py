@@ -15,6 +15,7 @@ from PIL import Image
 from lance_assets.errors import BadInput
 from lance_assets.scoring import decoding
 from lance_assets.scoring.api import Item, RowScorer, ScoreFailure, Scorer, ScorerConfig, State
+from lance_assets.scoring.functions import scorer_of
 from lance_assets.scoring.passes import score_items
 from lance_assets.scoring.registry import BUILT_IN, DEFAULT, known, register, scorers
 from lance_assets.store.columns import CellState
@@ -194,3 +195,12 @@ def test_a_config_is_frozen():
 def test_scorers_and_the_store_mean_the_same_by_a_state():
     """Two leaf rooms that may not import each other write and read the same column."""
     assert {state.name: state.value for state in State} == {state.name: state.value for state in CellState}
+
+
+def test_a_function_with_a_unit_of_its_own_has_the_bounds_that_it_says_or_none():
+    def width(item):
+        return item.width
+
+    said = {"plain": {}, "unit": {"unit": "pixels"}, "both": {"unit": "pixels", "bounds": (1, 10)}}
+    found = {name: scorer_of(width, "1", ["width"], **more).bounds for name, more in said.items()}
+    assert found == {"plain": (0, 100), "unit": None, "both": (1, 10)}

@@ -1,0 +1,119 @@
+"""Which score column is stale and why, always visible: the check `fresh` of each column, and a sensor that renews it.
+
+Dagster itself cannot show that partitions are stale, and a changed scorer touches nothing until somebody relabels.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from lance import LanceDataset
+
+from lance_assets.assets.common import PlatformParam, data_root
+from lance_assets.assets.scores import score_key
+from lance_assets.checks.finding import Finding, evaluation
+from lance_assets.compute.label import identity_of
+from lance_assets.compute.registry import active_scorers
+from lance_assets.settings import Platform
+from lance_assets.store.files import DataRoot
+from lance_assets.store.staleness import Identity, all_stale_cells, versions_in_use
+from lance_assets.store.table import exists, open_images
+
+FRESH = "fresh"
+#: What the reasons of stale cells mean.
+REASONS = {
+    "new": "never scored",
+    "version": "scored by another version",
+    "config": "scored with another config",
+    "failed": "failed in passing, to be tried again",
+    "damaged": "damaged on disk",
+    "unknown": "of unknown origin",
+}
+
+
+def fresh_spec(name: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        FRESH,
+        asset=score_key(name),
+        description="No cell of the column is stale, in any batch: each was scored by the present version and config.",
+    )
+
+
+def fresh_checks(names: Sequence[str]) -> dg.AssetChecksDefinition:
+    """The check of every column, as one op: staleness is found for all of them at once."""
+    specs = {name: fresh_spec(name) for name in names}
+
+    @dg.multi_asset_check(name="fresh_checks", specs=list(specs.values()), can_subset=True)
+    def body(context: dg.AssetCheckExecutionContext, platform: PlatformParam) -> Iterable[Any]:
+        found = staleness(platform)
+        for name, spec in specs.items():
+            if spec.key in context.selected_asset_check_keys:
+                yield evaluation(spec.key, found[name])
+                yield dg.Output(None, output_name=spec.get_python_identifier())
+
+    return body
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Renews the check fresh of a score column where what is stale, or why, is not what it told last.",
+)
+def freshness(context: dg.SensorEvaluationContext, platform: PlatformParam) -> dg.SensorResult | dg.SkipReason:
+    before: Mapping[str, str] = json.loads(context.cursor or "{}")
+    found = staleness(platform)
+    now = {name: hashlib.sha256(one.text.encode()).hexdigest()[:16] for name, one in found.items()}
+    changed = [name for name in found if now[name] != before.get(name)]
+    if not changed:
+        return dg.SkipReason("nothing changed")
+    return dg.SensorResult(
+        asset_events=[evaluation(fresh_spec(name).key, found[name]) for name in changed], cursor=json.dumps(now)
+    )
+
+
+def staleness(platform: Platform) -> dict[str, Finding]:
+    """What is stale in each column of the platform, by scorer."""
+    root, scorers = data_root(platform), active_scorers(platform)
+    identities = {name: identity_of(scorer) for name, scorer in scorers.items()}
+    if not exists(root):
+        return {name: Finding(True, "no image is stored yet", severe=False) for name in scorers}
+    dataset = open_images(root)
+    made = versions_in_use(root, dataset, [one.column for one in identities.values()])
+    stale = _stale(root, dataset, list(identities.values()))
+    return {
+        name: _finding(one, made.get(one.column, []), [found.get(one.column, {}) for found in stale.values()])
+        for name, one in identities.items()
+    }
+
+
+def _stale(
+    root: DataRoot, dataset: LanceDataset, identities: Sequence[Identity]
+) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+    """Stale rows by batch, column and reason."""
+    found: dict[str, dict[str, Counter[str]]] = {}
+    for batch, cells in all_stale_cells(root, dataset, identities).items():
+        for cell in cells:
+            found.setdefault(batch, {}).setdefault(cell.column, Counter())[cell.reason] += cell.rows
+    return found
+
+
+def _finding(identity: Identity, made: Sequence[Mapping[str, str]], stale: Sequence[Mapping[str, int]]) -> Finding:
+    """`stale`: rows by reason of each batch."""
+    rows: Counter[str] = Counter()
+    batches: Counter[str] = Counter()
+    for one in stale:
+        rows.update(one)
+        batches.update(one.keys())
+    now = f"version {identity.version}, config {identity.config_hash}"
+    if not rows:
+        return Finding(True, f"every cell is of {now}", {"stale_rows": 0}, severe=False)
+    stored = ", ".join(f"version {one['version']}, config {one['config_hash']}" for one in made) or "nobody"
+    why = "; ".join(
+        f"{count} rows in {batches[reason]} batches {REASONS.get(reason, reason)}" for reason, count in rows.items()
+    )
+    counts = {f"stale_{reason}": count for reason, count in rows.items()}
+    text = f"{why}. The scorer is now {now}; labels are of {stored}"
+    return Finding(False, text, {"stale_rows": sum(rows.values()), **counts}, severe=False)

@@ -1,0 +1,238 @@
+"""Labels on trial: those that another version or config of a scorer wrote over, until somebody compared them.
+
+Before such labels are published, the ones that they replace are written to drift/<column>/trials/<batch>.parquet; so a
+kill at any time leaves either the old labels or a trial. `judge` compares and ends the trial where little moved;
+`promote` ends it on somebody's word. While a trial lasts, no training set takes labels of its column.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lance
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lance_assets.store import ledger
+from lance_assets.store.claims import Busy, claim
+from lance_assets.store.columns import CellState, state_of
+from lance_assets.store.comparison import MIN_ROWS, agreement, crossings, largest_moves, psi, thresholds
+from lance_assets.store.files import DataRoot, delete, names, read, read_json, write, write_json
+from lance_assets.store.fragments import fragment_at
+from lance_assets.store.staleness import StaleCell, made_by
+from lance_assets.store.table import of_batch, open_images
+
+FOLDER = "drift"
+#: Why cells are stale whose labels were made in another way.
+REPLACED = ("version", "config")
+MAKERS = b"lance_assets.makers"
+#: Seconds to wait for who works on a batch: a check has others to look at, a person is there to try again.
+BRIEFLY, PATIENTLY = 5, 60
+
+Report = dict[str, Any]
+"""What `judge` found, as JSON: see `_compared`."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What labels may move. `psi`: population stability index; `crossing_share`: share of rows, 0..1, that cross a
+    threshold of `filter` (Lance SQL of the training set; None = there is none); `correlation`: of old and new numbers,
+    at least."""
+
+    psi: float
+    crossing_share: float
+    filter: str | None = None
+    correlation: float = -1.0
+
+
+class HeldBack(RuntimeError):
+    """Labels of a column moved more than allowed and nobody accepted that."""
+
+
+def begin(root: DataRoot, dataset: lance.LanceDataset, batch: str, column: str, stale: Sequence[StaleCell]) -> None:
+    """Keeps the labels that are about to be replaced by those of another version or config, with the claim of the
+    batch. Rows on trial already keep the labels that were compared last. Other stale cells have nothing to compare."""
+    again = [cell for cell in stale if cell.column == column and cell.reason in REPLACED]
+    if not again or not comparable(dataset.schema.field(column).type):
+        return
+    rows = pa.concat_tables([_labels(dataset, column, cell) for cell in again])
+    makers = {f"{one.version} {one.config_hash}" for one in made_by(root, dataset, batch, column) if one.rows}
+    before = _trial(root, column, batch)
+    if before is not None:
+        known = set(before["id"].to_pylist())
+        new = rows.filter(pa.array([id not in known for id in rows["id"].to_pylist()], pa.bool_()))
+        rows = pa.concat_tables([before.replace_schema_metadata(None), new])
+        makers |= set(_makers(before))
+    rows = rows.replace_schema_metadata({MAKERS: json.dumps(sorted(makers)).encode()})
+    sink = io.BytesIO()
+    pq.write_table(rows, sink, compression="zstd")
+    write(root, _trial_name(column, batch), sink.getvalue())
+
+
+def judge(root: DataRoot, column: str, batch: str, limits: Limits) -> Report | None:
+    """Compares the labels on trial with those that the table holds now, writes the report, and ends the trial where
+    they pass, unless somebody works on the batch, maybe for hours: then at another look. Without a trial the last
+    report, None where no label was ever replaced."""
+    before = _trial(root, column, batch)
+    if before is None:
+        return _report(root, column, batch)
+    try:
+        with claim(root, batch, timeout=BRIEFLY):
+            return _judged(root, column, batch, limits)
+    except Busy:
+        return _compared(root, open_images(root), column, batch, before, limits)
+
+
+def _judged(root: DataRoot, column: str, batch: str, limits: Limits) -> Report | None:
+    before = _trial(root, column, batch)
+    if before is None:
+        return _report(root, column, batch)
+    report = _compared(root, open_images(root), column, batch, before, limits)
+    write_json(root, _report_name(column, batch), report)
+    if report["passed"]:
+        delete(root, _trial_name(column, batch))
+    return report
+
+
+def on_trial(root: DataRoot, column: str) -> list[str]:
+    """The batches of which labels are on trial, sorted."""
+    return [name.removesuffix(".parquet") for name in names(root, f"{FOLDER}/{column}/trials")]
+
+
+def require_accepted(root: DataRoot, dataset: lance.LanceDataset, columns: Sequence[str], limits: Limits) -> None:
+    """Raises HeldBack where labels of these columns, as a version of the table holds them, are on trial and do not
+    pass. Claims nothing and ends no trial: whoever is about to pin that version may hold other claims."""
+    for column in columns:
+        trials = ((batch, _trial(root, column, batch)) for batch in on_trial(root, column))
+        reports = [_compared(root, dataset, column, batch, rows, limits) for batch, rows in trials if rows is not None]
+        failed = [report for report in reports if not report["passed"]]
+        if failed:
+            raise HeldBack(_refusal(column, failed))
+
+
+def end_trial(root: DataRoot, column: str, batch: str, promotion: Mapping[str, Any]) -> None:
+    """Accepts the labels of a batch on somebody's word, which its report tells from then on. Raises Busy."""
+    with claim(root, batch, timeout=PATIENTLY):
+        report = _report(root, column, batch) or {}
+        write_json(root, _report_name(column, batch), report | {"promotion": dict(promotion)})
+        delete(root, _trial_name(column, batch))
+
+
+def named_in(filter: str | None, columns: Sequence[str]) -> list[str]:
+    """The columns that a filter speaks of."""
+    words = set("".join(c if c.isalnum() or c == "_" else " " for c in filter or "").split())
+    return [column for column in columns if column in words]
+
+
+def comparable(type: pa.DataType) -> bool:
+    """Labels that can be compared one by one: numbers, truth values and texts."""
+    tests: Sequence[Callable[[pa.DataType], bool]] = (
+        pa.types.is_floating,
+        pa.types.is_integer,
+        pa.types.is_boolean,
+        pa.types.is_string,
+    )
+    return any(test(type) for test in tests)
+
+
+def _labels(dataset: lance.LanceDataset, column: str, cell: StaleCell) -> pa.Table:
+    """id and label of the cells that have been scored before."""
+    scanner = dataset.scanner(
+        columns=["id", column, state_of(column)], fragments=[fragment_at(dataset, cell.fragment)], with_row_address=True
+    )
+    rows = scanner.to_table()
+    mine = rows[state_of(column)].is_valid().to_numpy()
+    if cell.offsets is not None:
+        mine = mine & np.isin(rows["_rowaddr"].to_numpy() & 0xFFFFFFFF, cell.offsets)
+    return rows.filter(pa.array(mine)).select(["id", column]).rename_columns(["id", "label"])
+
+
+def _compared(
+    root: DataRoot, dataset: lance.LanceDataset, column: str, batch: str, before: pa.Table, limits: Limits
+) -> Report:
+    now = dataset.to_table(columns=["id", column, state_of(column)], filter=of_batch(batch))
+    places = {id: at for at, id in enumerate(now["id"].to_pylist())}
+    there = pa.array([id in places for id in before["id"].to_pylist()], pa.bool_())  # some rows may be gone since
+    made_before, before = _makers(before), before.filter(there)
+    now = now.take(pa.array([places[id] for id in before["id"].to_pylist()], pa.int64()))
+    old, new = before["label"].to_pylist(), now[column].to_pylist()
+    both = [(a, b) for a, b in zip(old, new, strict=True) if a is not None and b is not None]
+    was, became = [a for a, _ in both], [b for _, b in both]
+    bounds = thresholds(limits.filter, column)
+    lost, won = crossings(old, new, bounds)
+    share = (lost + won) / len(old) if old else 0.0
+    moved = psi(was, became) if len(both) >= MIN_ROWS else 0.0
+    agreed = agreement(was, became)
+    failed = sum(state not in (None, int(CellState.OK)) for state in now[state_of(column)].to_pylist())
+    why = []
+    if moved > limits.psi:
+        why.append(f"population stability index {moved:.3g} > {limits.psi:g}")
+    if share > limits.crossing_share:
+        why.append(f"{share:.1%} of rows cross the filter's threshold, > {limits.crossing_share:.1%}")
+    if len(both) >= MIN_ROWS and agreed.get("correlation", 1.0) < limits.correlation:
+        why.append(f"correlation of old and new labels {agreed['correlation']:.2f} < {limits.correlation:g}")
+    ids = before["id"].to_pylist()
+    return {
+        "column": column,
+        "batch": batch,
+        "before": made_before,
+        "after": sorted(
+            {f"{one.version} {one.config_hash}" for one in made_by(root, dataset, batch, column) if one.rows}
+        ),
+        "rows": len(old),
+        "psi": round(moved, 4),
+        **{name: round(value, 4) for name, value in agreed.items()},
+        "thresholds": [f"{sign} {value}" for sign, value in bounds],
+        "crossed_out": lost,
+        "crossed_in": won,
+        "crossing_share": round(share, 4),
+        "without_label_before": sum(label is None for label in old),
+        "without_label_now": failed,
+        "moves": [{"id": ids[at], "before": old[at], "after": new[at]} for at in largest_moves(old, new)],
+        "limits": {"psi": limits.psi, "crossing_share": limits.crossing_share, "correlation": limits.correlation},
+        "passed": not why,
+        "why": why,
+        "time": ledger.now().isoformat(timespec="seconds"),
+    }
+
+
+def _refusal(column: str, failed: Sequence[Report]) -> str:
+    shown = ", ".join(report["batch"] for report in failed[:5])
+    more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+    name = column.removeprefix("score_")
+    return (
+        f"{column} moved more than checks.drift allows in {len(failed)} batches ({shown}{more}): "
+        f"{'; '.join(failed[0]['why'])}. Look at the check drift of score/{name}; then `lance-assets promote --column "
+        f"{name} --reason TEXT` accepts the new labels, or another version of the scorer replaces them"
+    )
+
+
+def _makers(trial: pa.Table) -> list[str]:
+    return json.loads((trial.schema.metadata or {}).get(MAKERS, b"[]"))
+
+
+def _trial(root: DataRoot, column: str, batch: str) -> pa.Table | None:
+    try:
+        return pq.read_table(pa.BufferReader(read(root, _trial_name(column, batch))))
+    except FileNotFoundError:
+        return None
+
+
+def _report(root: DataRoot, column: str, batch: str) -> Report | None:
+    try:
+        return read_json(root, _report_name(column, batch))
+    except FileNotFoundError:
+        return None
+
+
+def _trial_name(column: str, batch: str) -> str:
+    return f"{FOLDER}/{column}/trials/{batch}.parquet"
+
+
+def _report_name(column: str, batch: str) -> str:
+    return f"{FOLDER}/{column}/{batch}.json"

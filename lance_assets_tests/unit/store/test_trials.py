@@ -1,0 +1,191 @@
+"""Labels that another version of a scorer replaced: on trial until they are compared, promoted or replaced."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lance_assets.errors import BadInput
+from lance_assets.store import labelling, trials
+from lance_assets.store.cells import Cells
+from lance_assets.store.claims import claim
+from lance_assets.store.promotions import promote, promotions
+from lance_assets.store.selection import latest_manifest, pin
+from lance_assets.store.table import open_images
+from lance_assets.store.trials import HeldBack, Limits, judge, on_trial, require_accepted
+from lance_assets_tests.histories import store, with_other_picture
+from lance_assets_tests.labels import SHARP, WORDS, Labeller
+from lance_assets_tests.tables import add_batch, image_rows
+
+A, B, ROWS = "a", "b", 40
+COLUMN = SHARP.column
+LIMITS = Limits(psi=0.25, crossing_share=0.05, filter=f"{COLUMN} >= 50")
+SECOND, THIRD = replace(SHARP, version="2"), replace(SHARP, version="3")
+
+
+def scores(add, shuffled=False):
+    """A scorer that gives row 0..39 of a batch 30..69 (or 69..30), and more."""
+
+    def cells(identity, rows):
+        numbers = [int(id.split("/")[1]) for id in rows["id"].to_pylist()]
+        values = [30 + add + (39 - number if shuffled else number) for number in numbers]
+        return Cells.of(np.array(values, float), np.zeros(len(values), np.uint8))
+
+    return cells
+
+
+def judged(root, batch=A):
+    """The report of a batch of which labels were replaced."""
+    report = judge(root, COLUMN, batch, LIMITS)
+    assert report is not None
+    return report
+
+
+@pytest.fixture
+def labelled(root):
+    """Two batches whose rows 0..39 are labelled 30..69."""
+    for batch in (A, B):
+        add_batch(root, batch, ROWS, fragments=2)
+    labeller = Labeller(root, cells=scores(0))
+    for batch in (A, B):
+        labeller(batch, SHARP)
+    return labeller
+
+
+def test_a_first_labelling_and_a_second_look_have_nothing_to_compare(root, labelled):
+    labelled(A, SHARP)
+    assert on_trial(root, COLUMN) == [] and judge(root, COLUMN, A, LIMITS) is None
+
+
+def test_a_version_that_gives_the_same_labels_passes(root, labelled):
+    labelled(A, SECOND)
+    assert on_trial(root, COLUMN) == [A]
+    report = judged(root)
+    assert report["passed"] and report["rows"] == ROWS and report["psi"] == 0 and report["same"] == 1
+    assert (report["before"], report["after"]) == (["1 c0ffee"], ["2 c0ffee"])
+    assert on_trial(root, COLUMN) == [] and judged(root) == report
+
+
+def test_a_version_that_moves_labels_holds_back_its_batch_alone_until_it_is_promoted(root, labelled):
+    labelled.cells = scores(30)
+    labelled(A, SECOND)
+    labelled.cells = scores(0)
+    labelled(B, SECOND)
+    with pytest.raises(HeldBack, match=r"in 1 batches \(a\).*promote --column sharp --reason"):
+        require_accepted(root, open_images(root), [COLUMN], LIMITS)
+    report = judged(root)
+    assert report["crossed_in"] == 20 and report["crossing_share"] == 0.5 and report["mean_shift"] == 30
+    assert {move["after"] - move["before"] for move in report["moves"]} == {30} and len(report["why"]) == 2
+    told = promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
+    assert [one["batch"] for one in told["verdicts"]] == [A]
+    require_accepted(root, open_images(root), [COLUMN], LIMITS)
+    assert promotions(root) == [told]
+    assert judged(root)["promotion"]["reason"] == "sharper on purpose"
+
+
+def test_labels_that_are_dealt_out_anew_do_not_agree_although_their_distribution_stays(root, labelled):
+    labelled.cells = scores(0, shuffled=True)
+    labelled(A, SECOND)
+    report = judge(root, COLUMN, A, Limits(psi=0.25, crossing_share=1, correlation=0.5))
+    assert (
+        report is not None and report["psi"] == 0 and report["why"] == ["correlation of old and new labels -1.00 < 0.5"]
+    )
+
+
+def test_a_batch_that_somebody_works_on_is_compared_and_its_trial_ends_at_the_next_look(root, labelled, monkeypatch):
+    labelled(A, SECOND)
+    monkeypatch.setattr(trials, "BRIEFLY", 0)
+    with claim(root, A):
+        assert judged(root)["passed"] and on_trial(root, COLUMN) == [A]
+    assert judged(root)["passed"] and on_trial(root, COLUMN) == []
+
+
+def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
+    with pytest.raises(BadInput, match="wait to be accepted"):
+        promote(root, COLUMN, LIMITS, "ann", "because")
+    labelled.cells = scores(30)
+    labelled(A, SECOND)
+    with pytest.raises(BadInput, match="reason"):
+        promote(root, COLUMN, LIMITS, "ann", "  ")
+    assert on_trial(root, COLUMN) == [A] and promotions(root) == []
+
+
+def test_a_third_version_is_compared_with_the_labels_that_were_accepted_last(root, labelled):
+    labelled.cells = scores(30)
+    labelled(A, SECOND)
+    assert not judged(root)["passed"]
+    labelled.cells = scores(0)
+    labelled(A, THIRD)
+    report = judged(root)
+    assert report["passed"] and report["before"] == ["1 c0ffee", "2 c0ffee"] and on_trial(root, COLUMN) == []
+
+
+def test_a_pass_that_is_killed_before_its_commit_leaves_a_trial_that_passes(root, labelled, monkeypatch):
+    labelled.cells = scores(30)
+
+    def killed(*_):
+        raise SystemExit("kill -9")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(labelling, "publish", killed)
+        with pytest.raises(SystemExit):
+            labelled(A, SECOND)
+    assert on_trial(root, COLUMN) == [A]
+    assert judged(root)["passed"]  # the table still holds what it held
+    labelled(A, SECOND)
+    assert not judged(root)["passed"]
+
+
+def test_a_pass_that_is_killed_after_its_commit_leaves_its_labels_on_trial(root, labelled):
+    labelled.cells = scores(30)
+    labelled(A, SECOND)  # and nobody judged
+    with pytest.raises(HeldBack):
+        require_accepted(root, open_images(root), [COLUMN], LIMITS)
+
+
+def test_rows_that_are_replaced_end_their_trial(root):
+    rows = image_rows(A, 10)
+    store(root, rows, "download")
+    labeller = Labeller(root, cells=scores(0))
+    labeller(A, SHARP)
+    labeller.cells = scores(60)
+    labeller(A, SECOND)
+    assert not judged(root)["passed"]
+    for number in range(10):
+        rows = with_other_picture(rows, f"{A}/{number}")
+    store(root, image_rows(A, 10, first=100), "download again")
+    labeller(A, SECOND)
+    report = judged(root)
+    assert report["passed"] and report["rows"] == 0 and on_trial(root, COLUMN) == []
+
+
+def test_labels_that_are_carried_into_a_replaced_batch_stay_on_trial(root):
+    store(root, image_rows(A, 10), "download")
+    labeller = Labeller(root, cells=scores(0))
+    labeller(A, SHARP)
+    labeller.cells = scores(60)
+    labeller(A, SECOND)
+    store(root, with_other_picture(image_rows(A, 10), f"{A}/7"), "download again")
+    assert judged(root)["crossed_in"] == 9  # the tenth has no label yet
+
+
+def test_another_column_and_a_retry_of_failed_rows_start_no_trial(root, labelled):
+    labelled(A, WORDS)
+    labelled(A, SHARP, force=True)
+    assert on_trial(root, COLUMN) == on_trial(root, WORDS.column) == []
+
+
+def test_a_training_set_takes_no_labels_on_trial_and_is_made_after_their_promotion(root, labelled):
+    labelled.cells = scores(30)
+    labelled(A, SECOND)
+
+    def pinned():
+        return pin(
+            root, LIMITS.filter, 0.2, [COLUMN], allow=lambda version: require_accepted(root, version, [COLUMN], LIMITS)
+        )
+
+    with pytest.raises(HeldBack):
+        pinned()
+    assert latest_manifest(root) is None
+    promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
+    assert sum(pinned()["rows"].values()) == ROWS + ROWS // 2
