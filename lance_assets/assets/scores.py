@@ -14,7 +14,7 @@ from lance_assets.compute.duplicates import find_duplicates
 from lance_assets.compute.duplicates_preview import duplicate_numbers, pairs_sheet
 from lance_assets.compute.label import Labelled
 from lance_assets.compute.label_models import label_with_models
-from lance_assets.compute.preview import batch_values, extremes_sheet, is_number
+from lance_assets.compute.preview import batch_values, extremes_sheet
 from lance_assets.compute.registry import active_scorers, fit
 from lance_assets.preview.histogram import histogram_markdown, shown_range
 from lance_assets.preview.numbers import score_numbers
@@ -23,7 +23,7 @@ from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.duplicate import MAX_RADIUS, Duplicate
 from lance_assets.scoring.registry import reads
 from lance_assets.settings import Platform
-from lance_assets.store.columns import column_of
+from lance_assets.store.columns import column_of, is_number
 from lance_assets.store.files import DataRoot
 
 

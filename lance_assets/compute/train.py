@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from lance_assets.atomic import write_json
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
-from lance_assets.training.evaluate import evaluate
+from lance_assets.training.evaluate import FORMAT, evaluate
 from lance_assets.training.launch import PROGRESS_FILE, prepare, task_environment, train
 from lance_assets.training.manifest import read_manifest
 from lance_assets.training.recipe import load_recipe
@@ -97,18 +97,32 @@ def _train_anew(
 
 
 def assess(
-    manifest: dict[str, Any], summary: dict[str, Any], limit: int, report: Report, force: bool = False
+    manifest: dict[str, Any],
+    summary: dict[str, Any],
+    limit: int,
+    facts: Mapping[str, Mapping[str, str]],
+    report: Report,
+    force: bool = False,
 ) -> dict[str, Any]:
-    """Evaluates the tuned checkpoint against its base on held-out rows; stored beside the weights."""
+    """Evaluates the tuned checkpoint against its base, and against the one evaluated before it, on held-out rows;
+    stored beside the weights. `facts` are expressions by source id."""
     tuned = Path(summary["path"])
-    if not force and (done := evaluation_of(summary)):
+    done = evaluation_of(summary)
+    if not force and done and done.get("format") == FORMAT:
         report(f"{tuned.parent.name} is evaluated already")
         return done
     report(f"evaluating on {min(limit, manifest['rows']['test'])} of {manifest['rows']['test']} held-out rows")
-    base = Path(summary["base"])
-    result: dict[str, Any] = ray.get(_task(evaluate, manifest, base, tuned, limit, 0, offline=base.exists()))
+    base, before = Path(summary["base"]), _evaluated_before(tuned)
+    task = _task(evaluate, manifest, base, tuned, limit, 0, facts, before, offline=base.exists())
+    result: dict[str, Any] = ray.get(task)
     write_json(tuned / EVALUATION, result)
     return result
+
+
+def _evaluated_before(tuned: Path) -> Path | None:
+    """The checkpoint that was evaluated last, another than this one; None where there is none."""
+    others = [file for file in tuned.parent.parent.glob(f"*/{tuned.name}/{EVALUATION}") if file.parent != tuned]
+    return max(others, key=lambda file: file.stat().st_mtime).parent if others else None
 
 
 def read_summary(checkpoint: Path) -> dict[str, Any] | None:

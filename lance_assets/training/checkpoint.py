@@ -38,22 +38,24 @@ class Checkpoint:
         self.model: Any = model.to(self.device).eval()
         self.image_pixels = image_pixels
 
-    def losses(self, examples: list[Example]) -> tuple[float, int]:
-        """Sum of the negative log-likelihoods (nats) of all answer tokens, and their number."""
+    def losses(self, examples: list[Example], images: list[Any] | None = None) -> list[tuple[float, int]]:
+        """Of each row the sum of the negative log-likelihoods (nats) of its answer tokens, and their number; with
+        `images` in place of the rows' own."""
         import torch
 
-        total, tokens = 0.0, 0
+        found: list[tuple[float, int]] = []
+        shown = [example.image for example in examples] if images is None else images
         for start in range(0, len(examples), BATCH):
-            part = examples[start : start + BATCH]
-            inputs = self._inputs(part, [example.image for example in part], with_answers=True)
-            labels = inputs.pop("labels")
+            inputs = self._inputs(examples[start : start + BATCH], shown[start : start + BATCH], with_answers=True)
+            labels = inputs.pop("labels")[:, 1:]
             with torch.inference_mode():
-                logits = self.model(**inputs).logits
-            total += torch.nn.functional.cross_entropy(
-                logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
-            ).item()
-            tokens += int((labels[:, 1:] != IGNORED).sum())
-        return total, tokens
+                logits = self.model(**inputs).logits[:, :-1]
+            each = torch.nn.functional.cross_entropy(
+                logits.transpose(1, 2).float(), labels, ignore_index=IGNORED, reduction="none"
+            )
+            tokens = (labels != IGNORED).sum(1)
+            found += list(zip(each.sum(1).tolist(), tokens.tolist(), strict=True))
+        return found
 
     def answers(self, examples: list[Example], images: list[Any]) -> list[str]:
         """Greedy answers, at most NEW_TOKENS tokens each, to the rows' prompts with `images` in place of their own."""
