@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
 from typing import Any
 
 from lance_assets.errors import BadInput
 from lance_assets.training import rows
 from lance_assets.training.manifest import side
-from lance_assets.training.wraps import IMAGE_FORMATS
+from lance_assets.training.pictures import opened
 
 GREY = (128, 128, 128)
 
@@ -27,8 +26,6 @@ class Example:
 
 def held_out(manifest: dict[str, Any], limit: int, seed: int) -> list[Example]:
     """Up to `limit` rows of the test side, the same for the same seed. Raises BadInput where the side is empty."""
-    from PIL import Image
-
     source = side(manifest, "test")
     table, _ = rows.scan(source, ["id", "messages"])
     if table.num_rows == 0 or limit < 1:
@@ -42,7 +39,7 @@ def held_out(manifest: dict[str, Any], limit: int, seed: int) -> list[Example]:
             id=row["id"],
             messages=row["messages"][:-1],
             truth=row["messages"][-1]["content"],
-            image=Image.open(BytesIO(data[0]), formats=IMAGE_FORMATS).convert("RGB"),
+            image=opened(data[0]).convert("RGB"),
         )
         for row, data in zip(chosen, images, strict=True)
     ]
