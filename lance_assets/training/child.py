@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ class Child:
             request, result = Path(folder, "request.json"), Path(folder, "result.json")
             request.write_text(json.dumps([function.__name__, arguments], default=str))
             command = [sys.executable, "-m", "lance_assets.training.child", str(request), str(result)]
-            process = subprocess.Popen(command, env=self._environment(offline, gpus), stdout=sys.stderr)
+            process = subprocess.Popen(
+                command, env=self._environment(offline, gpus), stdin=subprocess.PIPE, stdout=sys.stderr
+            )
 
             def wait(seconds: float) -> bool:
                 with suppress(subprocess.TimeoutExpired):
@@ -71,7 +74,15 @@ class Child:
         return environment
 
 
+def _end_with_parent() -> None:
+    """Our stdin is a pipe that closes when the parent dies, however it does; a training that nobody waits for would
+    keep others out of its folder."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 def main(request: Path, result: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     name, arguments = json.loads(request.read_text())
     try:
         answer = {"result": ACTS[name](*arguments)}

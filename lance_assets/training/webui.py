@@ -27,6 +27,7 @@ FIELDS = {
         name: f"train.{name}"
         for name in (
             "learning_rate",
+            "num_train_epochs",
             "gradient_accumulation_steps",
             "cutoff_len",
             "lr_scheduler_type",
@@ -44,7 +45,7 @@ FIELDS = {
 }
 #: Set by the UI itself.
 OWN = {"stage", "do_train", "bf16", "fp16", "plot_loss", "report_to", "model_name_or_path", "overwrite_output_dir"}
-TEXTS = {"learning_rate", "image_max_pixels", "image_min_pixels"}
+TEXTS = {"learning_rate", "num_train_epochs", "image_max_pixels", "image_min_pixels"}
 
 
 def prepare_folder(folder: Path, manifests: Sequence[dict[str, Any]], recipe: dict[str, Any], model: Path) -> list[str]:
