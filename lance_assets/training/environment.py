@@ -42,15 +42,19 @@ def environment() -> dict[str, Any]:
 
 
 def code_commit(folder: Path) -> str | None:
-    """The git commit of a checkout, with "+changes" where files differ from it; None outside of one, or without git."""
+    """The git commit of a checkout, with "+changes" where files differ from it; None outside of one (also where the
+    package is installed somewhere inside of another), or without git."""
     try:
-        head, changes = (
-            subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=30)
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
+        _git(folder, "ls-files", "--error-unmatch", ".")
+        head, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
-    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+    return head + ("+changes" if changes else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

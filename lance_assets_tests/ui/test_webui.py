@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,6 @@ from playwright.sync_api import Page, expect
 
 from lance_assets.store.files import DataRoot
 from lance_assets.store.selection import pin
-from lance_assets.training.launch import ARGUMENTS_FILE
 from lance_assets.training.recipe import FOLDER
 from lance_assets.training.stats import VARIABLE, read_stats
 from lance_assets.training.tiny import build_tiny

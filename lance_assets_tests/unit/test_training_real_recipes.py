@@ -1,5 +1,5 @@
-"""Recipes for real Qwen-VL models, without their weights: LLaMA-Factory's own argument parser accepts them, and the real
-processors make the same batches of our reader's rows as of files."""
+"""Recipes for real Qwen-VL models, without their weights: LLaMA-Factory's own argument parser accepts them, and the
+real processors make the same batches of our reader's rows as of files."""
 
 from __future__ import annotations
 
