@@ -7,6 +7,7 @@ import dagster as dg
 from lance_assets.assets.checkpoint import qwen_vl_checkpoint
 from lance_assets.assets.evaluation import evaluation
 from lance_assets.assets.image_dataset import image_dataset
+from lance_assets.assets.merged_model import merged_model
 from lance_assets.assets.raw_captions import raw_captions
 from lance_assets.assets.scores import (
     alignment_model,
@@ -41,6 +42,7 @@ def build(platform: Platform) -> dg.Definitions:
             *(duplicate_score(scorer) for scorer in across),
             sft_dataset_asset([score_key(name) for name in scorers]),
             qwen_vl_checkpoint,
+            merged_model,
             evaluation,
         ],
         jobs=[discover_batches],

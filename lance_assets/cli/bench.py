@@ -21,6 +21,7 @@ BENCHMARKS = {
     "label": "what a new score column costs, against a bare loop, Parquet, Ray Data and the guide's own path",
     "judge": "requests a minute against what the limits allow, and what a kill and a budget cost",
     "duplicates": "what new rows cost where few and where many are stored",
+    "train": "LLaMA-Factory on Lance against JSON and files, Parquet and a Hugging Face cache",
     "fused": "five scorers of pictures in one pass against five passes",
 }
 PACKAGE = "lance_assets_tests"

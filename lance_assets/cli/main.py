@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lance_assets import __version__
-from lance_assets.cli import audit, bench, dev, maintain, ray, retry, run, status
+from lance_assets.cli import audit, bench, dev, maintain, ray, repro, retry, run, status, train, webui
 from lance_assets.errors import BadInput, Unreachable
 
 ABOUT = """\
@@ -47,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
     maintain.add(command("maintain", "compaction, cleanup and verification of the tables, safe while others work"))
     dev.add(command("dev", "Dagster's web UI and daemon, a Ray head and the demo's servers, all on loopback"))
     ray.add(command("ray", "a Ray head on loopback that runs can join, so that they start faster"))
+    train.add(command("train", "LLaMA-Factory on the newest training set, in this terminal"))
+    webui.add(command("webui", "LLaMA-Factory's own web UI on loopback, with the training sets registered"))
+    repro.add(command("repro", "proves that the rows of a checkpoint are the same, and trains on them again"))
     bench.add(command("bench", "what this machine makes of the figures that the project promises; needs a checkout"))
     return top
 

@@ -16,14 +16,15 @@ from lance_assets.errors import BadInput
 from lance_assets.store import versions
 from lance_assets.store.claims import claim
 from lance_assets.store.duplicates import CLAIM, COLUMN
-from lance_assets.store.files import DataRoot, read_json, write_json
+from lance_assets.store.files import DataRoot, names, read_json, write_json
 from lance_assets.store.provenance import quoted
 from lance_assets.store.staleness import versions_in_use
 from lance_assets.store.table import open_images
 from lance_assets.store.versions import steady
 
 COLUMNS = ["id", "image_sha256", "messages"]
-LATEST = "manifests/latest.json"
+FOLDER = "manifests"
+LATEST = f"{FOLDER}/latest.json"
 #: How the tags of training sets begin.
 TAG = "sft-"
 
@@ -126,12 +127,18 @@ def _pin(
 
 def manifest_name(tag: str) -> str:
     """Name of a manifest below the root."""
-    return f"manifests/{tag}.json"
+    return f"{FOLDER}/{tag}.json"
 
 
 def latest_manifest(root: DataRoot) -> dict[str, Any] | None:
     """The manifest pinned last; None before the first."""
     return _manifest(root, LATEST)
+
+
+def manifests(root: DataRoot) -> list[dict[str, Any]]:
+    """Every training set that was pinned, the newest first."""
+    stored = [read_json(root, f"{FOLDER}/{name}") for name in names(root, FOLDER) if name.startswith(TAG)]
+    return sorted(stored, key=lambda manifest: manifest["created"], reverse=True)
 
 
 def _manifest(root: DataRoot, name: str) -> dict[str, Any] | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from io import BytesIO
 from typing import Any
 
 from lance_assets.errors import BadInput
 from lance_assets.store.columns import is_number, score_columns
 from lance_assets.training import rows
 from lance_assets.training.manifest import side
-from lance_assets.training.wraps import IMAGE_FORMATS
+from lance_assets.training.pictures import opened
 
 GREY = (128, 128, 128)
 
@@ -32,8 +31,6 @@ class Example:
 
 def held_out(manifest: dict[str, Any], limit: int, seed: int) -> list[Example]:
     """Up to `limit` rows of the test side, the same for the same seed. Raises BadInput where the side is empty."""
-    from PIL import Image
-
     source = side(manifest, "test")
     scores = _numeric_scores(source)
     table, _ = rows.scan(source, ["id", "batch", "messages", *scores])
@@ -48,7 +45,7 @@ def held_out(manifest: dict[str, Any], limit: int, seed: int) -> list[Example]:
             id=row["id"],
             messages=row["messages"][:-1],
             truth=row["messages"][-1]["content"],
-            image=Image.open(BytesIO(data[0]), formats=IMAGE_FORMATS).convert("RGB"),
+            image=opened(data[0]).convert("RGB"),
             batch=row["batch"],
             scores={name: row[name] for name in scores},
         )

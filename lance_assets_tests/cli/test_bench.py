@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lance_assets.cli.bench import schema
-from lance_assets_tests.bench import fused, ingest, label
+from lance_assets_tests.bench import fused, ingest, label, train
 from lance_assets_tests.bench.ingest_clients import one_turn
 from lance_assets_tests.bench.ingest_ours import Ours
 from lance_assets_tests.bench.ingest_server import web
@@ -97,6 +97,19 @@ def test_ingest_on_ray_is_measured_without_the_start_of_the_cluster():
     assert (turn.images, turn.lost, turn.again) == (38, 0, 0)
     assert turn.idle_cpu_s is not None
     assert turn.start.wall_s > turn.whole.wall_s > 0 and turn.start.cpu_s > turn.whole.cpu_s > 0
+
+
+def test_training_is_measured_and_lance_leaves_nothing_behind(monkeypatch):
+    """One source; each training starts LLaMA-Factory."""
+    every = train._sources
+    monkeypatch.setattr(train, "_sources", lambda place, sizes: every(place, sizes)[1:2])
+    monkeypatch.setattr(train, "_goals", lambda found: [])
+    report = train.run(True, lambda text: None)
+    jsonschema.validate(report.as_json(), schema())
+    (row,) = report.rows
+    assert row["what"] == "Lance, streaming"
+    assert all(figure(row, name) > 0 for name in ("first_step_s", "steps_per_second", "read_bytes", "peak_bytes"))
+    assert row["exported_bytes"] == row["cached_bytes"] == 0
 
 
 def test_fused_scorers_share_one_decode_and_the_report_follows_the_schema():

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import yaml
 
 from lance_assets.errors import BadInput
-from lance_assets.training.launch import prepare, task_environment
-from lance_assets.training.recipe import load_recipe
+from lance_assets_tests.unit import training_runs
 from lance_assets_tests.unit.training_table import COLOURS, manifest_of, write_squares
 
 pytest.importorskip("llamafactory", reason="needs the extra train")
 
-ROWS, HELD_OUT, HEAVY = 40, 6, 50_000
-TRAIN = """
-import json, sys
-from pathlib import Path
-from lance_assets.training.launch import train
-from lance_assets.training.tiny import build_tiny
-args = json.loads(Path(sys.argv[1]).read_text())
-build_tiny(Path(args["model_name_or_path"]), json.loads(sys.argv[2]))
-print("RESULT " + json.dumps(train(args)))
-"""
+ROWS, HELD_OUT, HEAVY = 40, 8, 50_000
+CAPTIONS = [f"The square is {name}." for name in COLOURS]
 
 
 class Trained(NamedTuple):
@@ -40,26 +26,13 @@ class Trained(NamedTuple):
     table_bytes: int
 
 
-def run(command: list[str], folder: Path) -> str:
-    environment = os.environ | task_environment() | {"OMP_NUM_THREADS": "2"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("training")
     dataset = write_squares(folder / "images.lance", ROWS, HEAVY)
     manifest = manifest_of(dataset, HELD_OUT)
-    recipe = load_recipe("demo") | {"max_steps": 40, "per_device_train_batch_size": 8, "plot_loss": False}
-    arguments = prepare(manifest, recipe, folder / "base", folder / "out")
-    (folder / "args.json").write_text(json.dumps(arguments))
-    captions = json.dumps([f"The square is {name}." for name in COLOURS])
-    output = run([sys.executable, "-c", TRAIN, str(folder / "args.json"), captions], folder)
-    result = json.loads(output.split("RESULT ", 1)[1].splitlines()[0])
+    args = training_runs.arguments(folder, manifest, "out", max_steps=40, per_device_train_batch_size=8)
+    [result], output = training_runs.trained(folder, [args], CAPTIONS)
     size = sum(file.stat().st_size for file in (folder / "images.lance" / "data").iterdir())
     return Trained(folder, manifest, result, output, size)
 
@@ -69,10 +42,10 @@ def test_the_same_captions_and_seed_build_the_same_tiny_model_in_another_process
 ) -> None:
     from lance_assets.training.tiny import build_tiny
 
-    again = build_tiny(tmp_path / "again", [f"The square is {name}." for name in COLOURS])
+    again = build_tiny(tmp_path / "again", CAPTIONS)
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         assert (again / name).read_bytes() == (trained.folder / "base" / name).read_bytes(), name
-    other = build_tiny(tmp_path / "other", [f"The square is {name}." for name in COLOURS], seed=1)
+    other = build_tiny(tmp_path / "other", CAPTIONS, seed=1)
     assert (other / "model.safetensors").read_bytes() != (again / "model.safetensors").read_bytes()
 
 
@@ -87,8 +60,9 @@ def test_only_the_needed_columns_of_the_training_rows_are_read(trained: Trained)
     reader = trained.result["reader"]
     assert reader["columns"] == ["image", "messages"]
     assert reader["rows"] == ROWS - HELD_OUT
-    # once to count tokens, then once per sample and step; the last batch of an epoch is a short one
+    # the images of so small a table stay in memory after their tokens were counted, but for a few
     assert reader["images_fetched"] > ROWS - HELD_OUT
+    assert reader["seen"]["train"]["rows"] == 40 * 8
     assert 0 < reader["text_bytes"] < trained.table_bytes / 20
     assert 0 < reader["image_bytes"] / reader["images_fetched"] < HEAVY / 20
 
@@ -136,19 +110,3 @@ def test_one_held_out_row_is_enough(trained: Trained) -> None:
 
     checkpoint = Path(trained.result["checkpoint"])
     assert evaluate(trained.manifest, trained.folder / "base", checkpoint, limit=1)["rows"] == 1
-
-
-def test_the_command_line_reads_lance_in_forked_workers_through_the_hook(trained: Trained) -> None:
-    recipe = load_recipe("demo") | {
-        "max_steps": 2,
-        "per_device_train_batch_size": 4,
-        "plot_loss": False,
-        "do_eval": True,
-        "dataloader_num_workers": 2,
-    }
-    arguments = prepare(trained.manifest, recipe, trained.folder / "base", trained.folder / "cli")
-    path = trained.folder / "cli.yaml"
-    path.write_text(yaml.safe_dump(arguments))
-    run([sys.executable, "-m", "llamafactory.cli", "train", str(path)], trained.folder)
-    results = json.loads((trained.folder / "cli" / "model" / "all_results.json").read_text())
-    assert results["eval_loss"] > 0
