@@ -46,7 +46,8 @@ class SourceEntry(Strict):
     rows: int | None = Field(default=None, ge=1, description="at most so many rows of this source; None = all")
     seed: int = Field(default=0, ge=0, description="demo only")
     facts: dict[str, str] | None = Field(
-        default=None, description="what captions state, by name: regular expressions with one group; the demo has its own"
+        default=None,
+        description="what captions state, by name: regular expressions with one group; the demo has its own",
     )
 
     @field_validator("facts")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,17 @@ import ray
 
 from lance_assets.atomic import write_json
 from lance_assets.errors import BadInput
+from lance_assets.settings import SourceEntry
 from lance_assets.training import tune
 from lance_assets.training.evaluate import FORMAT, evaluate
+from lance_assets.training.facts import DEMO
 from lance_assets.training.folder import MANIFEST, digests
 from lance_assets.training.launch import task_environment
 from lance_assets.training.manifest import read_manifest
+from lance_assets.training.trust import BLOCKING, CHECKS
 from lance_assets.training.tune import Order, Places, Report, latest_checkpoint, watched
 
-__all__ = ["Order", "Places", "Report", "assess", "evaluation_of", "fine_tune", "latest_checkpoint", "manifest_of"]
+__all__ = ["BLOCKING", "CHECKS", "Order", "Places", "Report", "latest_checkpoint"]
 
 EVALUATION = "evaluation.json"
 
@@ -90,6 +93,14 @@ def assess(
     )
     write_json(tuned / EVALUATION, result)
     return result
+
+
+def known_facts(sources: Sequence[SourceEntry]) -> dict[str, dict[str, str]]:
+    """What the captions of each source state: expressions of platform.yaml; those of the demo are known."""
+    return {
+        source.id: dict(source.facts if source.facts is not None else DEMO if source.spec == "demo" else {})
+        for source in sources
+    }
 
 
 def _evaluated_before(tuned: Path) -> Path | None:

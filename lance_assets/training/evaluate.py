@@ -14,7 +14,7 @@ from lance_assets.training.heldout import Example, blank, held_out, others
 from lance_assets.training.manifest import check_manifest
 from lance_assets.training.overlap import rouge_l
 from lance_assets.training.slices import Measured, by_slice
-from lance_assets.training.trust import leaked, looks
+from lance_assets.training.trust import checks, leaked, looks
 
 EXAMPLES = 5
 #: Raised when an evaluation says more than before: an older one is done again.
@@ -38,8 +38,8 @@ def evaluate(
     alike; other = tuned with another row's image), "looks": Looks, "overlap": {"base", "tuned"} (mean ROUGE-L F1),
     "facts": {name: FactScore}, "slices": see by_slice, "beats_base": bool (on the loss), "regressed": bool or None (the
     loss is higher than that of `previous`), "beats_blank": {name: bool}, "verdict": sentence, "examples": [{"id",
-    "prompt", "truth", "base", "tuned"}], "seconds"}. Raises BadInput where nothing is held out or a checkpoint
-    does not load, MissingExtra.
+    "prompt", "truth", "base", "tuned"}], "seconds", "checks": [Check]}. Raises BadInput where nothing is held out or a
+    checkpoint does not load, MissingExtra.
     """
     started = time.monotonic()
     patterns = {source: compiled(said) for source, said in (facts or {}).items()}
@@ -62,12 +62,15 @@ def evaluate(
     per_base, per_tuned, per_other = map(_per_token, (base_losses, losses, other_losses))
     measured = [
         Measured(e.batch, len(e.truth.split()), base, tuned, share_right(known, e.truth, answer), e.scores)
-        for e, base, tuned, known, answer in zip(
-            examples, per_base, per_tuned, definitions, tuned_answers, strict=True
-        )
+        for e, base, tuned, known, answer in zip(examples, per_base, per_tuned, definitions, tuned_answers, strict=True)
     ]
-    loss = {"base": _mean(base_losses), "tuned": _mean(losses), "other": _mean(other_losses), "previous": before}
-    return {
+    loss: dict[str, Any] = {
+        "base": _mean(base_losses),
+        "tuned": _mean(losses),
+        "other": _mean(other_losses),
+        "previous": before,
+    }
+    result: dict[str, Any] = {
         "format": FORMAT,
         "rows": len(examples),
         "rows_sha256": hashlib.sha256("\n".join(sorted(e.id for e in examples)).encode()).hexdigest(),
@@ -87,6 +90,7 @@ def evaluate(
         ],
         "seconds": round(time.monotonic() - started, 2),
     }
+    return result | {"checks": checks(result)}
 
 
 def _definitions(patterns: Mapping[str, Definitions], example: Example) -> Definitions:

@@ -35,3 +35,37 @@ def leaked(manifest: dict[str, Any]) -> int:
     ids, digests = (set(sides[0][name].to_pylist()) for name in ("id", "image_sha256"))
     held = zip(*(sides[1][name].to_pylist() for name in ("id", "image_sha256")), strict=True)
     return sum(id in ids or digest in digests for id, digest in held)
+
+
+class Check(TypedDict):
+    """What an evaluation has to pass; `why` is one sentence for people."""
+
+    name: str
+    passed: bool
+    why: str
+
+
+#: Names of the checks; where a blocking one fails, nothing may be built on the checkpoint.
+BLOCKING = ("better_than_base", "held_out_rows_are_not_trained_on")
+CHECKS = (*BLOCKING, "reads_the_image", "not_worse_than_before")
+
+
+def checks(result: dict[str, Any]) -> list[Check]:
+    """The checks of an evaluation, in the order of CHECKS."""
+    loss, seen, gone = result["loss"], result["looks"], result["leaked"]
+    of = f"of {result['rows']} held-out rows"
+    before = (
+        "no other checkpoint was evaluated before"
+        if loss["previous"] is None
+        else f"loss {loss['tuned']} against {loss['previous']} of the checkpoint evaluated before, on the same rows"
+    )
+    found = {
+        "better_than_base": (result["beats_base"], f"loss {loss['tuned']} against {loss['base']} of the base {of}"),
+        "held_out_rows_are_not_trained_on": (not gone, f"{gone} held-out rows, or their very images, are trained on"),
+        "reads_the_image": (
+            seen["reads"],
+            f"the row's own image lowers the loss by {seen['gain']} against another row's; on {seen['won']} {of}",
+        ),
+        "not_worse_than_before": (not result["regressed"], before),
+    }
+    return [Check(name=name, passed=found[name][0], why=found[name][1]) for name in CHECKS]

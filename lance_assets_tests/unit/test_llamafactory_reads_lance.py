@@ -31,8 +31,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("training")
     dataset = write_squares(folder / "images.lance", ROWS, HEAVY)
     manifest = manifest_of(dataset, HELD_OUT)
-    args = training_runs.arguments(folder, manifest, "out", max_steps=40, per_device_train_batch_size=8)
-    [result], output = training_runs.trained(folder, [args], CAPTIONS)
+    shuffled = manifest_of(write_squares(folder / "shuffled.lance", ROWS, shuffled=True), HELD_OUT)
+    args = [
+        training_runs.arguments(folder, rows, name, max_steps=40, per_device_train_batch_size=8)
+        for name, rows in (("out", manifest), ("cheat", shuffled))
+    ]
+    [result, _], output = training_runs.trained(folder, args, CAPTIONS)
     size = sum(file.stat().st_size for file in (folder / "images.lance" / "data").iterdir())
     return Trained(folder, manifest, result, output, size)
 
@@ -87,22 +91,57 @@ def test_evaluation_uses_the_very_tokens_of_the_training(trained: Trained) -> No
     assert theirs["label_ids"].count(IGNORED) > 81
 
 
+FACTS = {"squares": {"colour": r"square is (\w+)"}}
+
+
+def failed(result: dict[str, Any]) -> list[str]:
+    return [check["name"] for check in result["checks"] if not check["passed"]]
+
+
 def test_the_checkpoint_loads_again_answers_and_beats_its_base(trained: Trained) -> None:
     from lance_assets.training.evaluate import evaluate
 
     checkpoint = Path(trained.result["checkpoint"])
     assert [file.name for file in checkpoint.glob("*.safetensors")] == ["model.safetensors"]
     assert not list(checkpoint.glob("*.bin"))  # a pickle
-    result = evaluate(trained.manifest, trained.folder / "base", checkpoint, limit=100)
+    cheat = trained.folder / "cheat" / "model"
+    result = evaluate(trained.manifest, trained.folder / "base", checkpoint, limit=100, facts=FACTS, previous=cheat)
     assert result["rows"] == HELD_OUT
-    assert result["beats_base"]
+    assert failed(result) == []
     assert result["overlap"]["tuned"] > result["overlap"]["base"]
-    assert result["facts"] == {}
-    assert "none of the screen facts" in result["verdict"]
+    assert result["loss"]["tuned"] < result["loss"]["previous"]
+    assert result["facts"]["colour"]["reads"]
+    assert "another row on colour" in result["verdict"]
     assert len(result["examples"]) == 5
     assert result["examples"][0]["tuned"].startswith("The square is")
     with pytest.raises(BadInput, match="holds no row out"):
         evaluate(trained.manifest | {"test": "id = 'none'", "rows": {"train": 1, "test": 0}}, checkpoint, checkpoint)
+
+
+def test_a_model_trained_on_shuffled_captions_is_found_out(trained: Trained) -> None:
+    from lance_assets.training.evaluate import evaluate
+
+    cheat, good = trained.folder / "cheat" / "model", Path(trained.result["checkpoint"])
+    result = evaluate(trained.manifest, trained.folder / "base", cheat, limit=100, facts=FACTS, previous=good)
+    assert result["beats_base"]  # it has learnt how captions begin
+    assert failed(result) == ["reads_the_image", "not_worse_than_before"]
+    assert not result["facts"]["colour"]["reads"]
+
+
+def test_a_model_that_learnt_nothing_is_found_out(trained: Trained) -> None:
+    from lance_assets.training.evaluate import evaluate
+
+    base = trained.folder / "base"
+    assert failed(evaluate(trained.manifest, base, base, limit=100)) == ["better_than_base", "reads_the_image"]
+
+
+def test_held_out_rows_that_are_trained_on_are_found_out(trained: Trained) -> None:
+    from lance_assets.training.evaluate import evaluate
+
+    leaky = trained.manifest | {"train": "true", "rows": {"train": ROWS, "test": HELD_OUT}}
+    result = evaluate(leaky, trained.folder / "base", Path(trained.result["checkpoint"]), limit=100)
+    assert failed(result) == ["held_out_rows_are_not_trained_on"]
+    assert result["leaked"] == HELD_OUT
 
 
 def test_one_held_out_row_is_enough(trained: Trained) -> None:
