@@ -12,6 +12,7 @@ from lance_assets.assets.raw_captions import raw_captions
 from lance_assets.assets.scores import (
     alignment_model,
     duplicate_score,
+    labeller_checkpoint,
     light_scores,
     own_score,
     score_key,
@@ -20,7 +21,9 @@ from lance_assets.assets.sft_dataset import sft_dataset_asset
 from lance_assets.automation.jobs import discover_batches
 from lance_assets.automation.run_log import run_log
 from lance_assets.compute.cluster import RayCluster
+from lance_assets.compute.labeller import Labeller
 from lance_assets.compute.registry import active_scorers
+from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.registry import reads
 from lance_assets.settings import Home, Platform
 
@@ -38,7 +41,8 @@ def build(platform: Platform) -> dg.Definitions:
             image_dataset,
             *([light_scores(light)] if light else []),
             *([alignment_model] if "alignment" in own else []),
-            *(own_score(scorer, _models_of(name)) for name, scorer in own.items()),
+            *([labeller_checkpoint] if any(isinstance(scorer, Labeller) for scorer in own.values()) else []),
+            *(own_score(scorer, _models_of(scorer)) for scorer in own.values()),
             *(duplicate_score(scorer) for scorer in across),
             sft_dataset_asset([score_key(name) for name in scorers]),
             qwen_vl_checkpoint,
@@ -55,8 +59,10 @@ def build(platform: Platform) -> dg.Definitions:
     )
 
 
-def _models_of(scorer: str) -> list[dg.AssetKey]:
-    return [alignment_model.key] if scorer == "alignment" else []
+def _models_of(scorer: Scorer) -> list[dg.AssetKey]:
+    if isinstance(scorer, Labeller):
+        return [labeller_checkpoint.key]
+    return [alignment_model.key] if scorer.name == "alignment" else []
 
 
 defs = build(Platform(Home.find()))

@@ -192,6 +192,15 @@ def _duplicates_shown(root: DataRoot, done: Labelled) -> tuple[dict[str, Any], i
     return {**sheets, **numbers}, numbers["rows"]
 
 
+#: Not made here, so that the graph has no cycle: `lance-assets promote --checkpoint` makes a tuned model the labeller.
+labeller_checkpoint = dg.AssetSpec(
+    "labeller_checkpoint",
+    group_name="scores",
+    kinds={"pytorch", "huggingface"},
+    description="The tuned model that labels, promoted by hand from a checkpoint that passed its evaluation.",
+)
+
+
 @dg.asset(deps=[image_dataset], group_name="scores", code_version=FIT_VERSION, kinds={"ray", "numpy"})
 def alignment_model(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource

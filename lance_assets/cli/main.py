@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lance_assets import __version__
-from lance_assets.cli import audit, bench, dev, maintain, ray, repro, retry, run, status, train, webui
+from lance_assets.cli import audit, bench, dev, maintain, ray, repro, retry, run, serve, status, train, webui
 from lance_assets.errors import BadInput, Unreachable
 
 ABOUT = """\
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     train.add(command("train", "LLaMA-Factory on the newest training set, in this terminal"))
     webui.add(command("webui", "LLaMA-Factory's own web UI on loopback, with the training sets registered"))
     repro.add(command("repro", "proves that the rows of a checkpoint are the same, and trains on them again"))
+    serve.add(command("serve", "a checkpoint behind an OpenAI-compatible endpoint on loopback"))
     bench.add(command("bench", "what this machine makes of the figures that the project promises; needs a checkout"))
     return top
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import ray
 from ray.cloudpickle import register_pickle_by_value
 
 from lance_assets.atomic import write_json
+from lance_assets.compute.labeller import Labeller
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.scoring.alignment import MAX_ROWS as FIT_ROWS
 from lance_assets.scoring.alignment import (
@@ -30,6 +33,7 @@ from lance_assets.scoring.registry import Entry, configured
 from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
+from lance_assets.training.labeller import current_labeller
 
 
 def active_scorers(platform: Platform) -> dict[str, Scorer]:
@@ -37,7 +41,8 @@ def active_scorers(platform: Platform) -> dict[str, Scorer]:
     duplicates. Those whose code lies in the home travel to Ray's workers by value. Raises BadInput."""
     config = platform.config()
     chosen = config.scorers
-    entries = None if chosen is None else [Entry(**entry.model_dump()) for entry in chosen]
+    labeller = current_labeller(platform.home.models)
+    entries = None if chosen is None else [_with(labeller, Entry(**entry.model_dump())) for entry in chosen]
     defaults = {
         Alignment.name: current_alignment(platform.home.models) or {},
         Duplicate.name: {"radius": config.duplicates.radius},
@@ -48,6 +53,13 @@ def active_scorers(platform: Platform) -> dict[str, Scorer]:
         if module is not None:
             register_pickle_by_value(module)
     return made
+
+
+def _with(labeller: Mapping[str, Any] | None, entry: Entry) -> Entry:
+    """A scorer of labeller.py uses the checkpoint promoted last, unless its entry pins another."""
+    if labeller is None or not (entry.uses or "").startswith(f"{Labeller.__module__}:"):
+        return entry
+    return replace(entry, config={**labeller, **entry.config})
 
 
 def current_alignment(models: Path) -> dict[str, Any] | None:

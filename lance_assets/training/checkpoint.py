@@ -70,6 +70,20 @@ class Checkpoint:
             texts += [text.strip() for text in self.processor.batch_decode(new, skip_special_tokens=True)]
         return texts
 
+    def answer(self, example: Example, new_tokens: int) -> tuple[str, int, int]:
+        """The greedy answer to one prompt, tokens asked and tokens answered."""
+        import torch
+
+        inputs = self._inputs([example], [example.image])
+        with torch.inference_mode():
+            output = self.model.generate(**inputs, do_sample=False, max_new_tokens=new_tokens)
+        asked = inputs["input_ids"].shape[1]
+        return (
+            self.processor.decode(output[0, asked:], skip_special_tokens=True).strip(),
+            asked,
+            output.shape[1] - asked,
+        )
+
     def _inputs(self, examples: list[Example], images: list[Any], with_answers: bool = False) -> dict[str, Any]:
         """Model inputs, padded on the left; with answers also `labels` that are IGNORED outside of them.
 

@@ -38,14 +38,15 @@ def leaked(manifest: dict[str, Any]) -> int:
 
 
 class Check(TypedDict):
-    """What an evaluation has to pass; `why` is one sentence for people."""
+    """What an evaluation has to pass; `why` is one sentence for people. Nothing may be built on a checkpoint that fails
+    a `blocking` one."""
 
     name: str
     passed: bool
+    blocking: bool
     why: str
 
 
-#: Names of the checks; where a blocking one fails, nothing may be built on the checkpoint.
 BLOCKING = ("better_than_base", "held_out_rows_are_not_trained_on")
 CHECKS = (*BLOCKING, "reads_the_image", "not_worse_than_before")
 
@@ -68,4 +69,4 @@ def checks(result: dict[str, Any]) -> list[Check]:
         ),
         "not_worse_than_before": (not result["regressed"], before),
     }
-    return [Check(name=name, passed=found[name][0], why=found[name][1]) for name in CHECKS]
+    return [Check(name=name, passed=found[name][0], blocking=name in BLOCKING, why=found[name][1]) for name in CHECKS]
