@@ -68,15 +68,15 @@ def mixed(place: Place) -> dict[str, Any]:
     info["pairs"] = {"lance": lists, **ENTRY, "columns": {"messages": "messages", "images": "images"}}
     info["plain"] = {"file_name": "plain.json", **ENTRY}
     (folder / "dataset_info.json").write_text(json.dumps(info))
-    return args | {"dataset": "train,pairs,plain", "max_samples": 12, "preprocessing_num_workers": 16}
+    return args | {"dataset": "train,pairs,plain", "max_samples": 12}
 
 
 @pytest.fixture(scope="module")
 def runs(place: Place) -> dict[str, dict[str, Any]]:
     """One process, many trainings: by name, what `train` returned."""
     known = {
-        "lazy": arguments(place.folder, place.manifest, "lazy", **EPOCH),
         "streaming": arguments(place.folder, place.manifest, "streaming", **EPOCH, **STREAMING),
+        "lazy": arguments(place.folder, place.manifest, "lazy", **EPOCH),
         "streaming in workers": arguments(
             place.folder, place.manifest, "workers", **EPOCH, **STREAMING, dataloader_num_workers=2
         ),
@@ -105,7 +105,8 @@ def test_an_epoch_is_every_pinned_row_once(runs: dict[str, dict[str, Any]], plac
 
 
 def test_a_stream_reads_each_image_once_though_llamafactory_asks_twice(runs: dict[str, dict[str, Any]]) -> None:
-    assert runs["streaming"]["reader"]["images_fetched"] <= ROWS
+    # the first of all these trainings, so nothing was in memory yet
+    assert 0 < runs["streaming"]["reader"]["images_fetched"] <= ROWS
 
 
 def test_images_in_lists_and_turns_mix_with_an_ordinary_data_set_and_max_samples_counts_for_each(
