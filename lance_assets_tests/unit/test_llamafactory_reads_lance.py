@@ -31,7 +31,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("training")
     dataset = write_squares(folder / "images.lance", ROWS, HEAVY)
     manifest = manifest_of(dataset, HELD_OUT)
-    args = training_runs.arguments(folder, manifest, "out", max_steps=40, per_device_train_batch_size=8, logging_steps=5)
+    args = training_runs.arguments(
+        folder, manifest, "out", max_steps=40, per_device_train_batch_size=8, logging_steps=5
+    )
     [result], output = training_runs.trained(folder, [args], CAPTIONS)
     size = sum(file.stat().st_size for file in (folder / "images.lance" / "data").iterdir())
     return Trained(folder, manifest, result, output, size)
