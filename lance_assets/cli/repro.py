@@ -59,7 +59,7 @@ def main(flags: Namespace) -> int:
 
 
 def compare(then: dict[str, Any], now: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The two loss curves point by point, and the digests of the two sets of weights."""
+    """The two loss curves point by point, the digests of the two sets of weights, and the rows that were seen."""
     from lance_assets.training.folder import digests
 
     curves = [{point["step"]: point["loss"] for point in one["curve"]} for one in (then, now)]
@@ -74,6 +74,8 @@ def compare(then: dict[str, Any], now: dict[str, Any], folder: Path) -> dict[str
         "largest_difference": largest,
         "points": len(steps),
         "same_weights": weights[0] == weights[1],
+        # after a kill some rows were seen twice
+        "same_rows_seen": bool(then.get("resumed_from")) or then["reader"]["seen"] == now["reader"]["seen"],
     }
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from lance_assets.training.checkpoint import Checkpoint
 from lance_assets.training.launch import ENTRY
 from lance_assets.training.stats import VARIABLE, read_stats
 from lance_assets_tests.unit import training_runs
@@ -131,10 +132,11 @@ def test_pre_training_reads_the_answers_and_no_image(runs: dict[str, dict[str, A
     assert (reader["columns"], reader["images_fetched"]) == (["caption"], 0)
 
 
-def test_an_adapter_is_stored_in_safetensors(runs: dict[str, dict[str, Any]]) -> None:
+def test_an_adapter_is_stored_in_safetensors_and_loads_on_its_base(runs: dict[str, dict[str, Any]]) -> None:
     folder = Path(runs["adapter"]["checkpoint"])
     assert (folder / "adapter_model.safetensors").exists()
     assert not [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("checkpoint-*")]
+    assert any("lora" in name for name, _ in Checkpoint(folder).model.named_parameters())
 
 
 def test_the_command_line_reads_lance_in_forked_workers_through_the_hook(place: Place) -> None:
