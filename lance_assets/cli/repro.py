@@ -17,7 +17,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT_DIR", type=Path, help="a folder under checkpoints")
     parser.add_argument("--check", action="store_true", help="only prove that the rows are the same")
     parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="where to train again (default: CHECKPOINT_DIR with -repro)"
+        "--output", metavar="DIR", type=Path, help="where to train again (default: CHECKPOINT_DIR/repro)"
     )
     parser.set_defaults(main=main)
 
@@ -40,7 +40,7 @@ def main(flags: Namespace) -> int:
             _say(lines)
             lines = []
             summary = read_summary(folder) or {}
-            out = (flags.output or folder.parent.with_name(f"{folder.parent.name}-repro")).absolute()
+            out = (flags.output or folder.parent / "repro").absolute()
             # the version that has the rows, should it not be the one of then
             again = _train_again({**manifest, "version": proof.version}, recipe, then, summary, out)
             found |= compare(summary, again, folder) | {"again": again["path"]}
@@ -91,7 +91,7 @@ def _train_again(
     run = Child(lambda line: _say([line]), then.get("threads"))
     base = summary["base"]
     if summary.get("base_sha256") and not Path(base).exists():
-        base = base_model(recipe, manifest, out.parent / "models", run, run.report)
+        base = base_model(recipe, manifest, out / "models", run, run.report)
     if (digest := summary.get("base_sha256")) and model_digest(Path(base)) != digest:
         raise BadInput(f"the base model {base} is not the one that this checkpoint was trained from: its files differ")
     return train_into(out, manifest, recipe, base, run, "repro", run.report)
