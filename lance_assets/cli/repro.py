@@ -26,11 +26,11 @@ def main(flags: Namespace) -> int:
     """Exit code 1 where rows are gone or the loss curve differs. Raises BadInput."""
     from lance_assets.audit.proof import prove
     from lance_assets.training.environment import differences, environment
-    from lance_assets.training.folder import model_folder, read_beside, read_summary
+    from lance_assets.training.folder import model_folder, read_beside, read_rows, read_summary
 
     folder = model_folder(flags.checkpoint)
     manifest, recipe, then = read_beside(folder)
-    proof = prove(manifest)
+    proof = prove(manifest, read_rows(folder))
     found: dict[str, Any] = {"checkpoint": str(folder), "rows": asdict(proof), "same_rows": not proof.gone}
     lines = [f"restored  {line}" for line in proof.restored] + [f"GONE      {line}" for line in proof.gone]
     if not proof.gone:
