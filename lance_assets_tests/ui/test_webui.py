@@ -90,7 +90,7 @@ def test_the_training_set_is_listed_shown_with_its_images_and_trained_on(
     pictures = page.get_by_alt_text("image of a row")
     expect(pictures).to_have_count(2)
     assert pictures.first.evaluate("image => image.naturalWidth") == 32
-    expect(seen(page.get_by_label("Count"))).to_have_value(str(manifest["rows"]["train"]))
+    expect(seen(page.get_by_label("Count", exact=True))).to_have_value(str(manifest["rows"]["train"]))
     page.get_by_role("button", name="Close").click()
 
     seen(page.get_by_label("Config path")).click()
