@@ -91,14 +91,16 @@ def test_the_training_set_is_listed_shown_with_its_images_and_trained_on(
     expect(pictures).to_have_count(2)
     assert pictures.first.evaluate("image => image.naturalWidth") == 32
     expect(seen(page.get_by_label("Count", exact=True))).to_have_value(str(manifest["rows"]["train"]))
-    page.get_by_role("button", name="Close").click()
+    seen(page.get_by_text("Close", exact=True)).click()
 
     seen(page.get_by_label("Config path")).click()
     page.get_by_role("option", name="recipe.yaml").click()
     page.get_by_role("button", name="Load arguments").click()
     expect(seen(page.get_by_label("Compute type"))).to_have_value("fp32")
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(seen(page.get_by_text(re.compile(r"^(Finished|Failed)\.")))).to_be_visible(timeout=TRAIN_SECONDS * 1000)
+    expect(seen(page.get_by_text(re.compile(r"^(Finished|Failed)\."))).first).to_be_visible(
+        timeout=TRAIN_SECONDS * 1000
+    )
 
     (output,) = home.glob("webui/saves/Custom/full/train_*")
     assert (output / "model.safetensors").exists()
