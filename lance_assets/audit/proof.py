@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import lance
+import pyarrow as pa
 
 from lance_assets.errors import BadInput
 from lance_assets.store.files import DataRoot, read_json, write_json
@@ -36,11 +37,12 @@ class Proof:
     restored: list[str] = field(default_factory=list)
 
 
-def prove(manifest: dict[str, Any]) -> Proof:
+def prove(manifest: dict[str, Any], wanted: pa.Table | None = None) -> Proof:
     """Compares ids, messages and image digests of both sides with the manifest, and hashes every image again.
 
     A tag or a manifest file that was deleted is restored where the rows are the same. Where the version is gone, the
-    newest one may still have the same rows.
+    newest one may still have the same rows. `wanted`, the rows (`side`, `id`, `image_sha256`) that a checkpoint keeps
+    beside its weights, lets single rows be named.
     """
     root = DataRoot(manifest["uri"].rpartition("/")[0])
     proof = Proof(manifest["uri"], manifest["tag"])
@@ -53,11 +55,13 @@ def prove(manifest: dict[str, Any]) -> Proof:
         why = f"version {manifest['version']} of {manifest['uri']} is gone: its tag was deleted, then it was cleaned up"
         if differences := _differences(newest, manifest):
             proof.gone += [why, *(f"in version {newest.version}, the newest, {line}" for line in differences)]
+            proof.gone += _lost(newest, wanted)
             return proof
         proof.restored.append(f"{why}; version {newest.version} has the same rows and stands in for it")
         dataset = newest
     proof.version = dataset.version
-    proof.gone += _differences(dataset, manifest)
+    if differences := _differences(dataset, manifest):
+        proof.gone += [*differences, *_lost(dataset, wanted)]
     if not proof.gone:
         _hash_images(dataset, manifest, proof)
     if not proof.gone:
@@ -92,6 +96,28 @@ def _differences(dataset: lance.LanceDataset, manifest: dict[str, Any]) -> list[
     return said
 
 
+def _lost(dataset: lance.LanceDataset, wanted: pa.Table | None) -> list[str]:
+    """Sentences on rows that a version does not have any more, or has with another image; nothing where nobody knows
+    which rows there were."""
+    if wanted is None:
+        return []
+    digests = dict(zip(wanted["id"].to_pylist(), wanted["image_sha256"].to_pylist(), strict=True))
+    there: dict[str, str] = {}
+    for batch in dataset.scanner(columns=["id", "image_sha256"]).to_batches():
+        there |= {row["id"]: row["image_sha256"] for row in batch.to_pylist() if row["id"] in digests}
+    gone = [row for row in digests if row not in there]
+    other = [row for row, digest in digests.items() if there.get(row, digest) != digest]
+    return [
+        f"{len(rows)} of the {len(digests)} rows {what}: {_some(rows)}"
+        for rows, what in ((gone, "are gone from the table"), (other, "have another image now"))
+        if rows
+    ]
+
+
+def _some(rows: list[str]) -> str:
+    return ", ".join(rows[:NAMED]) + (f" and {len(rows) - NAMED} more" if len(rows) > NAMED else "")
+
+
 def _hash_images(dataset: lance.LanceDataset, manifest: dict[str, Any], proof: Proof) -> None:
     damaged: list[str] = []
     for side in SIDES:
@@ -108,8 +134,7 @@ def _hash_images(dataset: lance.LanceDataset, manifest: dict[str, Any], proof: P
                 if hashlib.sha256(row["image"] or b"").hexdigest() != row["image_sha256"]:
                     damaged.append(row["id"])
     if damaged:
-        more = f" and {len(damaged) - NAMED} more" if len(damaged) > NAMED else ""
-        proof.gone.append(f"the stored image has another digest in row {', '.join(damaged[:NAMED])}{more}")
+        proof.gone.append(f"the stored image has another digest in row {_some(damaged)}")
 
 
 def _restore(root: DataRoot, dataset: lance.LanceDataset, manifest: dict[str, Any], proof: Proof) -> None:

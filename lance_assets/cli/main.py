@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from lance_assets import __version__
 from lance_assets.cli import audit, bench, dev, maintain, ray, repro, retry, run, serve, status, train, webui
-from lance_assets.errors import BadInput, Unreachable
+from lance_assets.errors import BadInput, Failed, Unreachable
 
 ABOUT = """\
 Labels image-caption data and fine-tunes a Qwen-VL on it: one lineage of Dagster assets, computed by Ray, stored in one
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"lance-assets: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except Unreachable as error:
+    except (Failed, Unreachable) as error:
         print(f"lance-assets: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

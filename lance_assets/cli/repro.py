@@ -17,7 +17,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT_DIR", type=Path, help="a folder under checkpoints")
     parser.add_argument("--check", action="store_true", help="only prove that the rows are the same")
     parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="where to train again (default: CHECKPOINT_DIR with -repro)"
+        "--output", metavar="DIR", type=Path, help="where to train again (default: CHECKPOINT_DIR/repro)"
     )
     parser.set_defaults(main=main)
 
@@ -26,11 +26,11 @@ def main(flags: Namespace) -> int:
     """Exit code 1 where rows are gone or the loss curve differs. Raises BadInput."""
     from lance_assets.audit.proof import prove
     from lance_assets.training.environment import differences, environment
-    from lance_assets.training.folder import model_folder, read_beside, read_summary
+    from lance_assets.training.folder import model_folder, read_beside, read_rows, read_summary
 
     folder = model_folder(flags.checkpoint)
     manifest, recipe, then = read_beside(folder)
-    proof = prove(manifest)
+    proof = prove(manifest, read_rows(folder))
     found: dict[str, Any] = {"checkpoint": str(folder), "rows": asdict(proof), "same_rows": not proof.gone}
     lines = [f"restored  {line}" for line in proof.restored] + [f"GONE      {line}" for line in proof.gone]
     if not proof.gone:
@@ -40,7 +40,7 @@ def main(flags: Namespace) -> int:
             _say(lines)
             lines = []
             summary = read_summary(folder) or {}
-            out = (flags.output or folder.parent.with_name(f"{folder.parent.name}-repro")).absolute()
+            out = (flags.output or folder.parent / "repro").absolute()
             # the version that has the rows, should it not be the one of then
             again = _train_again({**manifest, "version": proof.version}, recipe, then, summary, out)
             found |= compare(summary, again, folder) | {"again": again["path"]}
@@ -59,7 +59,7 @@ def main(flags: Namespace) -> int:
 
 
 def compare(then: dict[str, Any], now: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The two loss curves point by point, and the digests of the two sets of weights."""
+    """The two loss curves point by point, the digests of the two sets of weights, and the rows that were seen."""
     from lance_assets.training.folder import digests
 
     curves = [{point["step"]: point["loss"] for point in one["curve"]} for one in (then, now)]
@@ -74,6 +74,8 @@ def compare(then: dict[str, Any], now: dict[str, Any], folder: Path) -> dict[str
         "largest_difference": largest,
         "points": len(steps),
         "same_weights": weights[0] == weights[1],
+        # after a kill some rows were seen twice
+        "same_rows_seen": bool(then.get("resumed_from")) or then["reader"]["seen"] == now["reader"]["seen"],
     }
 
 
@@ -89,7 +91,7 @@ def _train_again(
     run = Child(lambda line: _say([line]), then.get("threads"))
     base = summary["base"]
     if summary.get("base_sha256") and not Path(base).exists():
-        base = base_model(recipe, manifest, out.parent / "models", run, run.report)
+        base = base_model(recipe, manifest, out / "models", run, run.report)
     if (digest := summary.get("base_sha256")) and model_digest(Path(base)) != digest:
         raise BadInput(f"the base model {base} is not the one that this checkpoint was trained from: its files differ")
     return train_into(out, manifest, recipe, base, run, "repro", run.report)

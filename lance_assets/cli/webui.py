@@ -31,7 +31,7 @@ def main(flags: Namespace) -> int:
     from lance_assets.training.webui import prepare_folder, ui_environment
 
     home = Home.find(flags.home)
-    pinned = manifests(DataRoot(home.data))
+    pinned = manifests(DataRoot(home.data))[::-1]  # the newest first
     if not pinned:
         raise BadInput(f"{home.root} has no training set yet: lance-assets run, or materialize sft_dataset, makes one")
     folder = home.root / "webui"

@@ -20,9 +20,23 @@ from lance_assets.training.folder import MANIFEST, digests
 from lance_assets.training.launch import task_environment
 from lance_assets.training.manifest import read_manifest
 from lance_assets.training.trust import BLOCKING, CHECKS
-from lance_assets.training.tune import Order, Places, Report, latest_checkpoint, watched
+from lance_assets.training.tune import Order, Places, Report, latest_checkpoint, recipe_sha256, watched
 
-__all__ = ["BLOCKING", "CHECKS", "Order", "Places", "Report", "latest_checkpoint"]
+__all__ = [
+    "BLOCKING",
+    "CHECKS",
+    "Order",
+    "Places",
+    "Report",
+    "assess",
+    "evaluation_of",
+    "fine_tune",
+    "known_facts",
+    "latest_checkpoint",
+    "manifest_of",
+    "merged",
+    "recipe_sha256",
+]
 
 EVALUATION = "evaluation.json"
 

@@ -23,8 +23,7 @@ from lance_assets.store.table import open_images
 from lance_assets.store.versions import steady
 
 COLUMNS = ["id", "image_sha256", "messages"]
-FOLDER = "manifests"
-LATEST = f"{FOLDER}/latest.json"
+LATEST = "manifests/latest.json"
 #: How the tags of training sets begin.
 TAG = "sft-"
 
@@ -127,7 +126,7 @@ def _pin(
 
 def manifest_name(tag: str) -> str:
     """Name of a manifest below the root."""
-    return f"{FOLDER}/{tag}.json"
+    return f"manifests/{tag}.json"
 
 
 def latest_manifest(root: DataRoot) -> dict[str, Any] | None:
@@ -136,9 +135,9 @@ def latest_manifest(root: DataRoot) -> dict[str, Any] | None:
 
 
 def manifests(root: DataRoot) -> list[dict[str, Any]]:
-    """Every training set that was pinned, the newest first."""
-    stored = [read_json(root, f"{FOLDER}/{name}") for name in names(root, FOLDER) if name.startswith(TAG)]
-    return sorted(stored, key=lambda manifest: manifest["created"], reverse=True)
+    """Every manifest that was pinned, oldest first."""
+    kept = [name for name in names(root, "manifests") if name.startswith(TAG)]
+    return sorted((read_json(root, f"manifests/{name}") for name in kept), key=lambda one: one["created"])
 
 
 def _manifest(root: DataRoot, name: str) -> dict[str, Any] | None:

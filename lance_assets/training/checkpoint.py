@@ -10,6 +10,7 @@ from typing import Any
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.training.heldout import Example
 from lance_assets.training.launch import ARGUMENTS_FILE
+from lance_assets.training.merge import ADAPTER
 
 BATCH = 20
 IGNORED = -100  # torch's cross entropy leaves such labels out
@@ -32,7 +33,12 @@ class Checkpoint:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self.processor: Any = AutoProcessor.from_pretrained(str(folder), padding_side="left")
-            model: Any = AutoModelForImageTextToText.from_pretrained(str(folder), use_safetensors=True)
+            base = base_of(folder)
+            model: Any = AutoModelForImageTextToText.from_pretrained(str(base or folder), use_safetensors=True)
+            if base is not None:
+                from peft import PeftModel
+
+                model = PeftModel.from_pretrained(model, str(folder))
         except (OSError, ValueError) as error:
             raise BadInput(f"{folder} is not a checkpoint that loads: {str(error).splitlines()[0]}") from error
         self.model: Any = model.to(self.device).eval()
@@ -120,6 +126,12 @@ class Checkpoint:
         pixels = image.width * image.height
         factor = math.sqrt(high / pixels) if pixels > high else math.sqrt(low / pixels) if pixels < low else 1.0
         return image if factor == 1.0 else image.resize((int(image.width * factor), int(image.height * factor)))
+
+
+def base_of(folder: Path) -> str | None:
+    """The model that an adapter was trained on; None for a folder that is no adapter."""
+    config = folder / ADAPTER
+    return json.loads(config.read_text())["base_model_name_or_path"] if config.exists() else None
 
 
 def trained_pixels(tuned: Path) -> tuple[int, int]:

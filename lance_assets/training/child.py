@@ -15,14 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lance_assets.errors import BadInput
+from lance_assets.errors import BadInput, Failed
 from lance_assets.training.environment import THREADS
 from lance_assets.training.launch import task_environment, train
 from lance_assets.training.merge import merge
 from lance_assets.training.tiny import build_tiny
 from lance_assets.training.tune import Report, watched
 
-ACTS: dict[str, Callable[..., Any]] = {act.__name__: act for act in (train, build_tiny, merge)}
+#: By name, with arguments as JSON has them.
+ACTS: dict[str, Callable[..., Any]] = {
+    "train": train,
+    "build_tiny": lambda folder, captions: build_tiny(Path(folder), captions),
+    "merge": lambda base, adapter, template, into: merge(base, Path(adapter), template, Path(into)),
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Child:
         gpus: int | None = None,
         watch: Path | None = None,
     ) -> Any:
-        """Raises BadInput as the function does, and RuntimeError where the child failed otherwise."""
+        """Raises BadInput as the function does, and Failed where the child ended otherwise."""
         with tempfile.TemporaryDirectory() as folder:
             request, result = Path(folder, "request.json"), Path(folder, "result.json")
             request.write_text(json.dumps([function.__name__, arguments], default=str))
@@ -60,7 +65,7 @@ class Child:
                 if process.returncode is None:  # we were interrupted
                     process.kill()
             if not result.exists():
-                raise RuntimeError(f"{function.__name__} ended with status {process.returncode}; its output says why")
+                raise Failed(f"{function.__name__} ended with status {process.returncode}; its output above says why")
             answer = json.loads(result.read_text())
         if "error" in answer:
             raise BadInput(answer["error"])
@@ -77,7 +82,7 @@ class Child:
 def _end_with_parent() -> None:
     """Our stdin is a pipe that closes when the parent dies, however it does; a training that nobody waits for would
     keep others out of its folder."""
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 
 

@@ -7,10 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from lance_assets.atomic import write_atomically, write_json
 from lance_assets.errors import BadInput
+from lance_assets.training import rows
 from lance_assets.training.card import model_card
-from lance_assets.training.manifest import read_manifest
+from lance_assets.training.manifest import read_manifest, side
 
 #: Its presence says that training ended; it is written last.
 SUMMARY = "lance_assets.json"
@@ -19,6 +23,8 @@ RECIPE = "recipe.json"
 ENVIRONMENT = "environment.json"
 #: SHA-256 of the weights and of what is needed to load them, by file name.
 DIGESTS = "digests.json"
+#: The rows of both sides: `side`, `id`, `image_sha256`.
+ROWS = "rows.parquet"
 CARD = "README.md"
 MODEL_FILES = (
     "*.safetensors",
@@ -36,8 +42,9 @@ MODEL_FILES = (
 def finish(
     output: Path, manifest: dict[str, Any], recipe: dict[str, Any], environment: dict[str, Any], summary: dict[str, Any]
 ) -> dict[str, Any]:
-    """Writes manifest, recipe, environment, digests, model card and, last, the summary; returns the summary."""
+    """Writes manifest, rows, recipe, environment, digests, model card and, last, the summary; returns the summary."""
     write_json(output / MANIFEST, manifest)
+    pq.write_table(_rows(manifest), output / ROWS)
     write_json(output / RECIPE, recipe)
     write_json(output / ENVIRONMENT, environment)
     write_json(output / DIGESTS, digests(output))
@@ -45,6 +52,19 @@ def finish(
     write_atomically(output / CARD, card.encode())
     write_json(output / SUMMARY, summary)
     return summary
+
+
+def _rows(manifest: dict[str, Any]) -> pa.Table:
+    sides = []
+    for name in ("train", "test"):
+        found = rows.scan(side(manifest, name), ["id", "image_sha256"])[0].drop_columns(["_rowid"])
+        sides.append(found.add_column(0, "side", pa.array([name] * found.num_rows, pa.string())))
+    return pa.concat_tables(sides).replace_schema_metadata(None)
+
+
+def read_rows(output: Path) -> pa.Table | None:
+    """The rows that a checkpoint keeps; None where an older release made it."""
+    return pq.read_table(output / ROWS) if (output / ROWS).exists() else None
 
 
 def digests(folder: Path) -> dict[str, str]:

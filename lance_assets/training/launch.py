@@ -18,7 +18,7 @@ from lance_assets.training import finder
 from lance_assets.training.device import find_device, fit
 from lance_assets.training.environment import environment
 from lance_assets.training.manifest import check_manifest, side
-from lance_assets.training.resume import drop_checkpoints, prepare_to_resume, read_curve
+from lance_assets.training.resume import checkpoint_folder, drop_checkpoints, prepare_to_resume, read_curve
 from lance_assets.training.rows import LanceRows
 from lance_assets.training.stats import VARIABLE, read_stats
 
@@ -138,6 +138,10 @@ def _begin(args: dict[str, Any], output: Path, processes: int | None) -> tuple[d
     resumed_from = prepare_to_resume(output)
     (output / ARGUMENTS_FILE).write_text(json.dumps(args, indent=2) + "\n", encoding="utf-8")
     os.environ.update({VARIABLE: str(output / STATS_FILE), "USE_RAY": "0"})
+    if resumed_from is not None and args.get("finetuning_type") != "lora":
+        # transformers 5 renames the weights of Qwen-VL when it loads a model, but not when it resumes: they would stay
+        # those of the base, with two warnings about keys. So the base is the checkpoint itself.
+        args = args | {"model_name_or_path": str(checkpoint_folder(output, resumed_from))}
     return args, resumed_from, processes or max(1, device.gpus)
 
 

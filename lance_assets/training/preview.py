@@ -40,8 +40,9 @@ def pictures(source: rows.LanceRows, entry: dict[str, Any], offset: int, limit: 
 
 def _page(source: rows.LanceRows, entry: dict[str, Any], offset: int, limit: int) -> Any:
     """The entry's text columns of some rows, in table order."""
-    columns = entry.get("columns", {})
+    columns: dict[str, str] = entry.get("columns", {})
     text = [column for role, column in columns.items() if role != "images"] or ["messages"]
     table = rows.open_version(source.uri, source.version, os.getpid())
-    made = {name: (source.columns or {}).get(name, name) for name in text}
+    known = source.columns or {}
+    made: dict[str, str] = {name: known.get(name, name) for name in text}
     return table.scanner(columns=made, filter=source.filter, offset=offset, limit=limit, with_row_id=True).to_table()

@@ -20,6 +20,10 @@ def last_step(output: Path) -> int | None:
     return max((step for step, folder in _checkpoints(output).items() if _json(folder / STATE)), default=None)
 
 
+def checkpoint_folder(output: Path, step: int) -> Path:
+    return output / f"{FOLDER}{step}"
+
+
 def prepare_to_resume(output: Path) -> int | None:
     """Makes an output folder fit for going on from its newest whole checkpoint, whose step is returned; None = there is
     none, and the folder was emptied.

@@ -79,7 +79,7 @@ def fine_tune(
     Raises BadInput for an unusable recipe.
     """
     recipe = load_recipe(order.recipe, order.overrides)
-    digest = recipe_digest(recipe)
+    digest = recipe_sha256(recipe)
     out = places.checkpoints / (f"{manifest['tag']}-{digest[:8]}" + (f"-{run_id[:8]}" if force else ""))
     with claim(DataRoot(places.checkpoints), out.name):
         summary = None if force else read_summary(out / "model")
@@ -114,14 +114,14 @@ def train_into(
         "base_sha256": model_digest(Path(base)),
         "manifest_sha256": manifest["sha256"],
         "tag": manifest["tag"],
-        "recipe_sha256": recipe_digest(recipe),
+        "recipe_sha256": recipe_sha256(recipe),
         "run_id": run_id,
         **trained,
     }
     return finish(output, manifest, recipe, environment, summary)
 
 
-def recipe_digest(recipe: Mapping[str, Any]) -> str:
+def recipe_sha256(recipe: Mapping[str, Any]) -> str:
     """SHA-256 over keys and values, in whatever order the file has them."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 

@@ -1,37 +1,70 @@
-"""One adapter trained and merged by Ray tasks, as the assets do it."""
+"""The training assets on a real Ray: an adapter on exactly the pinned rows, merged into a model of its own."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 
-from lance_assets.compute.train import Order, Places, fine_tune, latest_checkpoint, merged
-from lance_assets.errors import BadInput
+from lance_assets.assets.checkpoint import qwen_vl_checkpoint
+from lance_assets.assets.merged_model import merged_model
+from lance_assets.compute.cluster import RayCluster
+from lance_assets.compute.train import Places, latest_checkpoint
+from lance_assets.settings import Home, Platform
+from lance_assets.store.files import DataRoot
+from lance_assets.store.selection import pin
+from lance_assets_tests.tables import add_batch
 from lance_assets_tests.unit.training_runs import every_row_once
-from lance_assets_tests.unit.training_table import manifest_of, write_squares
 
 pytest.importorskip("llamafactory", reason="needs the extra train")
-pytestmark = pytest.mark.usefixtures("joined")
 
-ROWS, HELD_OUT, BATCH = 40, 8, 4
-EPOCH = {"max_steps": (ROWS - HELD_OUT) // BATCH, "per_device_train_batch_size": BATCH, "plot_loss": False}
+EPOCH = {"max_steps": -1, "num_train_epochs": 1, "per_device_train_batch_size": 4, "logging_steps": 1}
+Materialize = Callable[..., dg.ExecuteInProcessResult]
 
 
-def test_an_adapter_sees_the_pinned_rows_and_is_merged_into_a_model_of_its_own(tmp_path: Path) -> None:
-    manifest = manifest_of(write_squares(tmp_path / "images.lance", ROWS), HELD_OUT) | {"sha256": "0" * 64}
-    places, said = Places(tmp_path / "models", tmp_path / "checkpoints"), []
-    order = Order("tiny-lora", EPOCH)
-    summary = fine_tune(manifest, order, places, "run", said.append)
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    return Platform(Home(tmp_path, tmp_path / "data"))
+
+
+@pytest.fixture
+def materialize(platform: Platform, ray_address: str) -> Materialize:
+    """Both assets, with a configuration of the checkpoint."""
+
+    def run(**config: Any) -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            [qwen_vl_checkpoint, merged_model],
+            resources={"platform": platform, "ray_cluster": RayCluster(address=ray_address)},
+            run_config={"ops": {"qwen_vl_checkpoint": {"config": {"recipe": "tiny-lora", **config}}}},
+            raise_on_error=False,
+        )
+
+    return run
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    return str(result.failure_data_for_node("qwen_vl_checkpoint"))
+
+
+def test_an_adapter_sees_the_pinned_rows_and_becomes_a_model_of_its_own(
+    platform: Platform, materialize: Materialize
+) -> None:
+    root = DataRoot(platform.home.data)
+    add_batch(root, "a", 20)
+    manifest = pin(root, None, 0.2, [])
+    done = materialize(overrides=EPOCH)
+    assert done.success
+    summary = latest_checkpoint(Places(platform.home.models, platform.home.checkpoints))
+    assert summary is not None
     assert summary["reader"]["seen"] == {"train": every_row_once(manifest)}
-    assert latest_checkpoint(places) == summary
-    assert json.loads((Path(summary["path"]) / "adapter_config.json").read_text())["r"] == 16
-    assert fine_tune(manifest, order, places, "another", said.append) == summary
-    assert said[-1].endswith("exists: same rows, same recipe")
+    assert {"adapter_model.safetensors", "README.md"} <= {path.name for path in Path(summary["path"]).iterdir()}
+    [made] = done.asset_materializations_for_node("merged_model")
+    digests = made.metadata["digests"].value
+    assert isinstance(digests, dict) and {"model.safetensors", "config.json", "tokenizer.json"} <= set(digests)
+    assert made.metadata["merged"].value is True
 
-    path, digests = merged(summary, places, said.append)
-    assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(digests)
-    assert path.parent == Path(summary["path"]).parent
-    with pytest.raises(BadInput, match="9 GPUs are asked for, and no node of the Ray cluster has more than 0"):
-        fine_tune(manifest, Order("tiny-lora", EPOCH | {"seed": 8}, gpus=9), places, "run", said.append)
+    assert "no key max_step; max_steps?" in failure(materialize(overrides={"max_step": 3}))
+    assert "9 GPUs are asked for, and no node" in failure(materialize(overrides={**EPOCH, "seed": 8}, gpus=9))

@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from lance_assets.audit.proof import prove
@@ -70,9 +71,16 @@ def test_what_is_gone_is_said_in_sentences(root, manifest) -> None:
     open_images(root).tags.delete(manifest["tag"])
     add_batch(root, "a", ROWS - 4, fragments=2)
     cleanup(root, timedelta(0))
-    gone = prove(manifest).gone
+    rows = {"side": "train", "image_sha256": "0" * 64}
+    kept = pa.Table.from_pylist([{**rows, "id": f"a/{n}"} for n in range(18, ROWS)])
+    gone = prove(manifest, kept).gone
     assert "is gone: its tag was deleted, then it was cleaned up" in gone[0]
     assert any("filter selects" in line and "the manifest names" in line for line in gone[1:])
+    assert gone[-2:] == [
+        "4 of the 6 rows are gone from the table: a/20, a/21, a/22, a/23",
+        "2 of the 6 rows have another image now: a/18, a/19",
+    ]
+    assert prove(manifest).gone == gone[:-2]
 
 
 def test_other_words_or_another_digest_in_the_same_number_of_rows_are_noticed(root, manifest) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from lance_assets.training.checkpoint import Checkpoint
 from lance_assets.training.launch import ENTRY
 from lance_assets.training.stats import VARIABLE, read_stats
 from lance_assets_tests.unit import training_runs
@@ -68,15 +69,15 @@ def mixed(place: Place) -> dict[str, Any]:
     info["pairs"] = {"lance": lists, **ENTRY, "columns": {"messages": "messages", "images": "images"}}
     info["plain"] = {"file_name": "plain.json", **ENTRY}
     (folder / "dataset_info.json").write_text(json.dumps(info))
-    return args | {"dataset": "train,pairs,plain", "max_samples": 12, "preprocessing_num_workers": 16}
+    return args | {"dataset": "train,pairs,plain", "max_samples": 12}
 
 
 @pytest.fixture(scope="module")
 def runs(place: Place) -> dict[str, dict[str, Any]]:
     """One process, many trainings: by name, what `train` returned."""
     known = {
-        "lazy": arguments(place.folder, place.manifest, "lazy", **EPOCH),
         "streaming": arguments(place.folder, place.manifest, "streaming", **EPOCH, **STREAMING),
+        "lazy": arguments(place.folder, place.manifest, "lazy", **EPOCH),
         "streaming in workers": arguments(
             place.folder, place.manifest, "workers", **EPOCH, **STREAMING, dataloader_num_workers=2
         ),
@@ -105,7 +106,8 @@ def test_an_epoch_is_every_pinned_row_once(runs: dict[str, dict[str, Any]], plac
 
 
 def test_a_stream_reads_each_image_once_though_llamafactory_asks_twice(runs: dict[str, dict[str, Any]]) -> None:
-    assert runs["streaming"]["reader"]["images_fetched"] <= ROWS
+    # the first of all these trainings, so nothing was in memory yet
+    assert 0 < runs["streaming"]["reader"]["images_fetched"] <= ROWS
 
 
 def test_images_in_lists_and_turns_mix_with_an_ordinary_data_set_and_max_samples_counts_for_each(
@@ -130,10 +132,11 @@ def test_pre_training_reads_the_answers_and_no_image(runs: dict[str, dict[str, A
     assert (reader["columns"], reader["images_fetched"]) == (["caption"], 0)
 
 
-def test_an_adapter_is_stored_in_safetensors(runs: dict[str, dict[str, Any]]) -> None:
+def test_an_adapter_is_stored_in_safetensors_and_loads_on_its_base(runs: dict[str, dict[str, Any]]) -> None:
     folder = Path(runs["adapter"]["checkpoint"])
     assert (folder / "adapter_model.safetensors").exists()
     assert not [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("checkpoint-*")]
+    assert any("lora" in name for name, _ in Checkpoint(folder).model.named_parameters())
 
 
 def test_the_command_line_reads_lance_in_forked_workers_through_the_hook(place: Place) -> None:

@@ -15,6 +15,7 @@ from lance_assets.training.launch import CAPTION
 from lance_assets.training.reader_process import ReaderProcess
 from lance_assets.training.references import Reference
 from lance_assets.training.rows import LanceRows, parse_spec
+from lance_assets_tests.s3_server import S3
 from lance_assets_tests.unit.training_table import square, write_squares
 
 
@@ -163,6 +164,28 @@ def test_a_forked_child_reads_through_a_process_of_its_own(squares: lance.LanceD
     child.join(timeout=60)
     assert child.exitcode == 0
     assert not access._readers
+
+
+def test_an_object_store_is_read_in_the_process_itself_and_in_a_reader_process(s3: S3) -> None:
+    dataset = write_squares(f"{s3.uri}/reader/images.lance", 10)
+    dataset.tags.create("sft-1", dataset.version)
+    source = parse_spec("squares", {"uri": dataset.uri, "tag": "sft-1", "filter": "id >= 'row-0006'"}, "")
+    found, read = rows.scan(source, ["id"])
+    assert found["id"].to_pylist() == [f"row-{i:04d}" for i in range(6, 10)]
+    assert read > 0
+    reader, ids = ReaderProcess(), found["_rowid"].to_pylist()
+    try:
+        images, _ = reader.fetch(source.uri, source.version, "image", ids[:2])
+        assert (
+            images
+            == rows.fetch(source.uri, source.version, "image", ids[:2])[0]
+            == [[square("blue", 1)], [square("yellow", 1)]]
+        )
+        assert reader.scan(source, ["id"], rows.parts(source)[1])[0]["id"].to_pylist() == ["row-0008", "row-0009"]
+    finally:
+        if reader.process.stdin:
+            reader.process.stdin.close()
+        reader.process.wait(timeout=30)
 
 
 def test_a_reference_survives_odd_characters() -> None:

@@ -51,7 +51,8 @@ def write_processor(kind: str, folder: Path) -> Path:
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
     from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
-    tokenizer, sizes = tiny._tokenizer(CAPTIONS), {"patch_size": 14 if kind == "qwen2_5_vl" else 16, "merge_size": 2}
+    tokenizer = tiny._tokenizer(CAPTIONS)
+    sizes: dict[str, Any] = {"patch_size": 14 if kind == "qwen2_5_vl" else 16, "merge_size": 2}
     images, template = t.Qwen2VLImageProcessor(**sizes), tiny.CHAT_TEMPLATE
     if kind == "qwen2_5_vl":
         video, made, config = Qwen2VLVideoProcessor(**sizes), t.Qwen2_5_VLProcessor, t.Qwen2_5_VLConfig()
@@ -71,7 +72,8 @@ def batch_of(dataset: str, arguments: Any) -> dict[str, Any]:
     data.dataset = [dataset]
     loaded = load_tokenizer(model)
     template = get_template_and_fix_tokenizer(loaded["tokenizer"], data)
-    rows = get_dataset(template, model, data, training, stage=finetuning.stage, **loaded)["train_dataset"]
+    found = get_dataset(template, model, data, training, stage=finetuning.stage, **loaded)
+    rows: Any = found.get("train_dataset")
     collator = SFTDataCollatorWith4DAttentionMask(template=template, **loaded)
     return dict(collator([rows[0], rows[1]]))
 

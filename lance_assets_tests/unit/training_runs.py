@@ -33,7 +33,7 @@ for one in args:
 
 def arguments(folder: Path, manifest: dict[str, Any], name: str, **recipe: Any) -> dict[str, Any]:
     """LLaMA-Factory's, for the demo recipe with these keys replaced, training in <folder>/<name>."""
-    chosen = load_recipe("demo", {"plot_loss": False, "save_strategy": "no", **recipe})
+    chosen = load_recipe("demo", {"plot_loss": False, "save_strategy": "no", "logging_steps": 1, **recipe})
     return prepare(manifest, chosen, folder / "base", folder / name)
 
 

@@ -27,7 +27,7 @@ def square(colour: str, shade: int) -> bytes:
     return sink.getvalue()
 
 
-def write_squares(folder: Path, rows: int, heavy_bytes: int = 0, shuffled: bool = False) -> lance.LanceDataset:
+def write_squares(folder: Path | str, rows: int, heavy_bytes: int = 0, shuffled: bool = False) -> lance.LanceDataset:
     """`rows` squares in fragments of eight; `heavy_bytes` per row go into a column that no training needs. With
     `shuffled` the captions are those of other squares."""
     names = [list(COLOURS)[i % len(COLOURS)] for i in range(rows)]
