@@ -8,10 +8,12 @@ from lance_assets.assets.checkpoint import qwen_vl_checkpoint
 from lance_assets.assets.data_card import data_card
 from lance_assets.assets.evaluation import evaluation
 from lance_assets.assets.image_dataset import image_dataset
+from lance_assets.assets.merged_model import merged_model
 from lance_assets.assets.raw_captions import raw_captions
 from lance_assets.assets.scores import (
     alignment_model,
     duplicate_score,
+    labeller_checkpoint,
     light_scores,
     own_score,
     score_key,
@@ -28,7 +30,9 @@ from lance_assets.checks.fresh import fresh_checks, freshness
 from lance_assets.checks.images import image_checks
 from lance_assets.checks.scores import score_checks
 from lance_assets.compute.cluster import RayCluster
+from lance_assets.compute.labeller import Labeller
 from lance_assets.compute.registry import active_scorers
+from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.registry import in_the_pass
 from lance_assets.settings import Home, Platform
 
@@ -45,13 +49,15 @@ def build(platform: Platform) -> dg.Definitions:
             *dg.with_source_code_references([raw_captions, image_dataset]),
             *([light_scores(light)] if light else []),
             *(dg.with_source_code_references([alignment_model]) if "alignment" in own else []),
-            *(own_score(scorer, _models_of(name)) for name, scorer in own.items()),
+            *([labeller_checkpoint] if any(isinstance(scorer, Labeller) for scorer in own.values()) else []),
+            *(own_score(scorer, _models_of(scorer)) for scorer in own.values()),
             *(duplicate_score(scorer) for scorer in across),
             *dg.with_source_code_references(
                 [
                     sft_dataset_asset([score_key(name) for name in scorers]),
                     data_card,
                     qwen_vl_checkpoint,
+                    merged_model,
                     evaluation,
                 ]
             ),
@@ -74,8 +80,10 @@ def build(platform: Platform) -> dg.Definitions:
     )
 
 
-def _models_of(scorer: str) -> list[dg.AssetKey]:
-    return [alignment_model.key] if scorer == "alignment" else []
+def _models_of(scorer: Scorer) -> list[dg.AssetKey]:
+    if isinstance(scorer, Labeller):
+        return [labeller_checkpoint.key]
+    return [alignment_model.key] if scorer.name == "alignment" else []
 
 
 defs = build(Platform(Home.find()))

@@ -25,6 +25,10 @@ class MissingExtra(BadInput):
         super().__init__(f"{purpose} needs the package {package}: pip install 'lance_assets[{extra}]'")
 
 
+class Failed(RuntimeError):
+    """A process that works for us ended badly. One line; its own output says why."""
+
+
 class Unreachable(RuntimeError):
     """The object store is gone, refuses us, or has no such bucket. One line, without credentials."""
 

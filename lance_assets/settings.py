@@ -46,6 +46,22 @@ class SourceEntry(Strict):
     columns: ColumnNames = ColumnNames()
     rows: int | None = Field(default=None, ge=1, description="at most so many rows of this source; None = all")
     seed: int = Field(default=0, ge=0, description="demo only")
+    facts: dict[str, str] | None = Field(
+        default=None,
+        description="what captions state, by name: regular expressions with one group; the demo has its own",
+    )
+
+    @field_validator("facts")
+    @classmethod
+    def one_group(cls, facts: dict[str, str] | None) -> dict[str, str] | None:
+        for name, expression in (facts or {}).items():
+            try:
+                groups = re.compile(expression).groups
+            except re.error as error:
+                raise ValueError(f"{name}: {expression!r} is no regular expression: {error}") from error
+            if groups != 1:
+                raise ValueError(f"{name}: {expression!r} needs one group, what the caption states, not {groups}")
+        return facts
 
     @field_validator("spec")
     @classmethod

@@ -7,30 +7,54 @@ from dagster_ray import RayResource
 
 from lance_assets.assets.checkpoint import qwen_vl_checkpoint
 from lance_assets.assets.common import PlatformParam, forced
-from lance_assets.compute.train import Places, assess, latest_checkpoint, manifest_of
+from lance_assets.compute.train import (
+    BLOCKING,
+    CHECKS,
+    Places,
+    assess,
+    known_facts,
+    latest_checkpoint,
+    manifest_of,
+)
 from lance_assets.errors import BadInput
-from lance_assets.preview.verdict import against_base_markdown, examples_markdown, facts_markdown
+from lance_assets.preview.verdict import against_base_markdown, examples_markdown, facts_markdown, slices_markdown
 
 ROWS = 40
 
 
-@dg.asset(deps=[qwen_vl_checkpoint], group_name="training", code_version="1", kinds={"ray", "pytorch"}, pool="gpu")
+@dg.asset(
+    deps=[qwen_vl_checkpoint],
+    group_name="training",
+    code_version="2",
+    kinds={"ray", "pytorch"},
+    pool="gpu",
+    check_specs=[dg.AssetCheckSpec(name, asset="evaluation", blocking=name in BLOCKING) for name in CHECKS],
+)
 def evaluation(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:
     """Does the tuned model beat its base, and does it look?
 
-    Held-out loss and text overlap, base against tuned, and facts read from the screen against a model that is shown a
-    blank image or another row's image.
+    Held-out loss and text overlap, base against tuned, as a whole and by slice, and facts read from the picture against
+    a model that is shown a blank image or another row's image. Its checks say whether the tuned model is better than
+    its base, looks at the image, was not trained on held-out rows, and is no worse than the checkpoint evaluated before.
     """
     places = Places(platform.home.models, platform.home.checkpoints)
     summary = latest_checkpoint(places)
     if summary is None:
         raise BadInput("there is no checkpoint yet: materialize qwen_vl_checkpoint first")
     manifest = manifest_of(summary)
-    result = assess(manifest, summary, ROWS, context.log.info, forced(context))
+    result = assess(manifest, summary, ROWS, known_facts(platform.config().sources), context.log.info, forced(context))
     context.log.info(result["verdict"])
-    return dg.MaterializeResult(metadata=_metadata(result) | _origin(summary, manifest))
+    for one in result["checks"]:
+        context.log.info(f"{one['name']}: {'passed' if one['passed'] else 'FAILED'}, {one['why']}")
+    return dg.MaterializeResult(
+        metadata=_metadata(result) | _origin(summary, manifest),
+        check_results=[
+            dg.AssetCheckResult(passed=one["passed"], check_name=one["name"], metadata={"why": one["why"]})
+            for one in result["checks"]
+        ],
+    )
 
 
 def _metadata(result: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +67,9 @@ def _metadata(result: dict[str, Any]) -> dict[str, Any]:
         "overlap_base": result["overlap"]["base"],
         "overlap_tuned": result["overlap"]["tuned"],
         "beats_base": result["beats_base"],
+        "loss_with_another_image": result["loss"]["other"],
         "facts": dg.MetadataValue.md(facts_markdown(result["facts"])),
+        "slices": dg.MetadataValue.md(slices_markdown(result["slices"])),
         "examples": dg.MetadataValue.md(examples_markdown(result["examples"])),
         "details": dg.MetadataValue.json(result),
     }

@@ -11,12 +11,12 @@ from lance_assets.assets.common import BATCHES
 from lance_assets.assets.image_dataset import image_dataset
 from lance_assets.compute.duplicates_preview import duplicate_numbers, pairs_sheet
 from lance_assets.compute.label import Labelled
-from lance_assets.compute.preview import batch_values, is_number, score_sheets
+from lance_assets.compute.preview import batch_values, score_sheets
 from lance_assets.preview.histogram import histogram_markdown, shown_range
 from lance_assets.preview.numbers import score_numbers
 from lance_assets.scoring.api import Scorer, State
 from lance_assets.scoring.duplicate import MAX_RADIUS
-from lance_assets.store.columns import column_of, state_of
+from lance_assets.store.columns import column_of, is_number, state_of
 from lance_assets.store.files import DataRoot
 
 

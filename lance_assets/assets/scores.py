@@ -131,6 +131,15 @@ def _finish(
     raise_failures(context, failures)
 
 
+#: Not made here, so that the graph has no cycle: `lance-assets promote --checkpoint` makes a tuned model the labeller.
+labeller_checkpoint = dg.AssetSpec(
+    "labeller_checkpoint",
+    group_name="scores",
+    kinds={"pytorch", "huggingface"},
+    description="The tuned model that labels, promoted by hand from a checkpoint that passed its evaluation.",
+)
+
+
 @dg.asset(deps=[image_dataset], group_name="scores", code_version=FIT_VERSION, kinds={"ray", "numpy"})
 def alignment_model(
     context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource

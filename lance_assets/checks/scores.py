@@ -12,12 +12,12 @@ import numpy as np
 from lance_assets.assets.common import BATCHES, PlatformParam, data_root, drift_limits
 from lance_assets.assets.scores import score_key
 from lance_assets.checks.finding import Finding, batches_of, evaluation
-from lance_assets.compute.preview import batch_values, is_number, moves_sheet
+from lance_assets.compute.preview import batch_values, moves_sheet
 from lance_assets.compute.registry import active_scorers
 from lance_assets.preview.comparison import comparison_markdown
 from lance_assets.scoring.api import Scorer, State
 from lance_assets.settings import Platform
-from lance_assets.store.columns import column_of
+from lance_assets.store.columns import column_of, is_number
 from lance_assets.store.failures import failures
 from lance_assets.store.files import DataRoot
 from lance_assets.store.trials import Report, comparable, judge, named_in

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lance_assets import __version__
-from lance_assets.cli import audit, bench, dev, maintain, promote, ray, retry, run, status
-from lance_assets.errors import BadInput, Unreachable
+from lance_assets.cli import audit, bench, dev, maintain, promote, ray, repro, retry, run, serve, status, train, webui
+from lance_assets.errors import BadInput, Failed, Unreachable
 
 ABOUT = """\
 Labels image-caption data and fine-tunes a Qwen-VL on it: one lineage of Dagster assets, computed by Ray, stored in one
@@ -48,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
     maintain.add(command("maintain", "compaction, cleanup and verification of the tables, safe while others work"))
     dev.add(command("dev", "Dagster's web UI and daemon, a Ray head and the demo's servers, all on loopback"))
     ray.add(command("ray", "a Ray head on loopback that runs can join, so that they start faster"))
+    train.add(command("train", "LLaMA-Factory on the newest training set, in this terminal"))
+    webui.add(command("webui", "LLaMA-Factory's own web UI on loopback, with the training sets registered"))
+    repro.add(command("repro", "proves that the rows of a checkpoint are the same, and trains on them again"))
+    serve.add(command("serve", "a checkpoint behind an OpenAI-compatible endpoint on loopback"))
     bench.add(command("bench", "what this machine makes of the figures that the project promises; needs a checkout"))
     return top
 
@@ -59,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"lance-assets: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except Unreachable as error:
+    except (Failed, Unreachable) as error:
         print(f"lance-assets: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.preview.sheet import contact_sheet
-from lance_assets.store.columns import column_of, state_of
+from lance_assets.store.columns import column_of, is_number, state_of
 from lance_assets.store.files import DataRoot
 from lance_assets.store.provenance import quoted
 from lance_assets.store.table import batch_fragments, of_batch, open_images
@@ -84,10 +84,6 @@ def _label(value: Any) -> str:
 
 def _noted(scorer: str, value: Any) -> str:
     return f"{scorer} {value:.3g}" if isinstance(value, int | float) else str(value)[:80]
-
-
-def is_number(type: pa.DataType) -> bool:
-    return pa.types.is_floating(type) or pa.types.is_integer(type)
 
 
 def batch_values(root: DataRoot, batch: str, scorer: str) -> tuple[pa.ChunkedArray, list[int | None]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,34 @@ from lance_assets.scoring.alignment import NOTHING, Alignment
 from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.duplicate import Duplicate
 from lance_assets.scoring.registry import Entry, configured
-from lance_assets.settings import Platform
+from lance_assets.settings import Platform, ScorerEntry
+from lance_assets.training.labeller import current_labeller
 
 #: Metadata of sft_dataset: the table version that was looked at (the manifest may pin an earlier one that gave the same
 #: rows), and `selection_of` then.
-SEEN_VERSION, SELECTION = "table_version_seen", "selection"
+SEEN_VERSION, SELECTION = "table_version_seen", "selection_sha256"
+#: Scorers of this module use the checkpoint promoted last.
+LABELLERS = "lance_assets.compute.labeller:"
 
 
 def platform_scorers(platform: Platform) -> dict[str, Scorer]:
     """The scorers by name, with the alignment model fitted last and the radius of the duplicates. Raises BadInput."""
     config = platform.config()
     chosen = config.scorers
-    entries = None if chosen is None else [Entry(**entry.model_dump()) for entry in chosen]
+    entries = None if chosen is None else [_entry(entry, platform.home.models) for entry in chosen]
     defaults = {
         Alignment.name: model_in_use(current_alignment(platform.home.models)),
         Duplicate.name: {"radius": config.duplicates.radius},
     }
     return configured(entries, platform.home.root, defaults)
+
+
+def _entry(said: ScorerEntry, models: Path) -> Entry:
+    """A scorer that uses the promoted checkpoint is told which one, unless its settings pin another."""
+    entry = Entry(**said.model_dump())
+    if not (entry.uses or "").startswith(LABELLERS):
+        return entry
+    return replace(entry, config={**(current_labeller(models) or {}), **entry.config})
 
 
 def selection_of(platform: Platform, scorers: Mapping[str, Scorer]) -> str:

@@ -47,6 +47,20 @@ def _won(better: bool) -> str:
     return "**yes**" if better else "no"
 
 
+def slices_markdown(slices: Sequence[Mapping[str, Any]]) -> str:
+    """Loss (nats per token) of base and tuned model and share of facts right, by kind of row."""
+    lines = [
+        [
+            *(escaped(one[name]) for name in ("by", "value")),
+            f"{one['rows']}",
+            *(f"{one[name]:.3f}" for name in ("loss_base", "loss_tuned")),
+            "-" if one["facts_right"] is None else f"{one['facts_right']:.0%}",
+        ]
+        for one in slices
+    ]
+    return _table(["rows by", "", "rows", "loss of base", "loss of tuned", "facts right"], lines)
+
+
 def examples_markdown(examples: Sequence[Mapping[str, str]]) -> str:
     """Truth, answer of the base and of the tuned model for a few held-out rows; texts are untrusted and escaped."""
     lines = [[escaped(example[kind], ANSWER) for kind in ("truth", "base", "tuned")] for example in examples]

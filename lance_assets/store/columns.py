@@ -57,6 +57,11 @@ def score_columns(schema: pa.Schema) -> list[str]:
     return [name for name in schema.names if name.startswith(PREFIX) and state_of(name) in schema.names]
 
 
+def is_number(type: pa.DataType) -> bool:
+    """Whether values of a column can be averaged and drawn."""
+    return pa.types.is_floating(type) or pa.types.is_integer(type)
+
+
 def column_fields(column: str, type: pa.DataType) -> list[pa.Field]:
     """The value column and its state column, both nullable."""
     return [pa.field(column, type), pa.field(state_of(column), pa.uint8())]

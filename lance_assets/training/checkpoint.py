@@ -10,6 +10,7 @@ from typing import Any
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.training.heldout import Example
 from lance_assets.training.launch import ARGUMENTS_FILE
+from lance_assets.training.merge import ADAPTER
 
 BATCH = 20
 IGNORED = -100  # torch's cross entropy leaves such labels out
@@ -32,28 +33,35 @@ class Checkpoint:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self.processor: Any = AutoProcessor.from_pretrained(str(folder), padding_side="left")
-            model: Any = AutoModelForImageTextToText.from_pretrained(str(folder), use_safetensors=True)
+            base = base_of(folder)
+            model: Any = AutoModelForImageTextToText.from_pretrained(str(base or folder), use_safetensors=True)
+            if base is not None:
+                from peft import PeftModel
+
+                model = PeftModel.from_pretrained(model, str(folder))
         except (OSError, ValueError) as error:
             raise BadInput(f"{folder} is not a checkpoint that loads: {str(error).splitlines()[0]}") from error
         self.model: Any = model.to(self.device).eval()
         self.image_pixels = image_pixels
 
-    def losses(self, examples: list[Example]) -> tuple[float, int]:
-        """Sum of the negative log-likelihoods (nats) of all answer tokens, and their number."""
+    def losses(self, examples: list[Example], images: list[Any] | None = None) -> list[tuple[float, int]]:
+        """Of each row the sum of the negative log-likelihoods (nats) of its answer tokens, and their number; with
+        `images` in place of the rows' own."""
         import torch
 
-        total, tokens = 0.0, 0
+        found: list[tuple[float, int]] = []
+        shown = [example.image for example in examples] if images is None else images
         for start in range(0, len(examples), BATCH):
-            part = examples[start : start + BATCH]
-            inputs = self._inputs(part, [example.image for example in part], with_answers=True)
-            labels = inputs.pop("labels")
+            inputs = self._inputs(examples[start : start + BATCH], shown[start : start + BATCH], with_answers=True)
+            labels = inputs.pop("labels")[:, 1:]
             with torch.inference_mode():
-                logits = self.model(**inputs).logits
-            total += torch.nn.functional.cross_entropy(
-                logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
-            ).item()
-            tokens += int((labels[:, 1:] != IGNORED).sum())
-        return total, tokens
+                logits = self.model(**inputs).logits[:, :-1]
+            each = torch.nn.functional.cross_entropy(
+                logits.transpose(1, 2).float(), labels, ignore_index=IGNORED, reduction="none"
+            )
+            tokens = (labels != IGNORED).sum(1)
+            found += list(zip(each.sum(1).tolist(), tokens.tolist(), strict=True))
+        return found
 
     def answers(self, examples: list[Example], images: list[Any]) -> list[str]:
         """Greedy answers, at most NEW_TOKENS tokens each, to the rows' prompts with `images` in place of their own."""
@@ -67,6 +75,20 @@ class Checkpoint:
             new = output[:, inputs["input_ids"].shape[1] :]
             texts += [text.strip() for text in self.processor.batch_decode(new, skip_special_tokens=True)]
         return texts
+
+    def answer(self, example: Example, new_tokens: int) -> tuple[str, int, int]:
+        """The greedy answer to one prompt, tokens asked and tokens answered."""
+        import torch
+
+        inputs = self._inputs([example], [example.image])
+        with torch.inference_mode():
+            output = self.model.generate(**inputs, do_sample=False, max_new_tokens=new_tokens)
+        asked = inputs["input_ids"].shape[1]
+        return (
+            self.processor.decode(output[0, asked:], skip_special_tokens=True).strip(),
+            asked,
+            output.shape[1] - asked,
+        )
 
     def _inputs(self, examples: list[Example], images: list[Any], with_answers: bool = False) -> dict[str, Any]:
         """Model inputs, padded on the left; with answers also `labels` that are IGNORED outside of them.
@@ -104,6 +126,12 @@ class Checkpoint:
         pixels = image.width * image.height
         factor = math.sqrt(high / pixels) if pixels > high else math.sqrt(low / pixels) if pixels < low else 1.0
         return image if factor == 1.0 else image.resize((int(image.width * factor), int(image.height * factor)))
+
+
+def base_of(folder: Path) -> str | None:
+    """The model that an adapter was trained on; None for a folder that is no adapter."""
+    config = folder / ADAPTER
+    return json.loads(config.read_text())["base_model_name_or_path"] if config.exists() else None
 
 
 def trained_pixels(tuned: Path) -> tuple[int, int]:

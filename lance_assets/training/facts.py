@@ -1,18 +1,24 @@
-"""Facts that a caption states about the game's screen, and how often a model states them right."""
+"""Facts that a caption states, by regular expressions of its source, and how often a model states them right."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-#: In the demo's wording. Another data set's captions match none, and then there is nothing to count.
-PATTERNS = {
-    "light": re.compile(r"\bIt is (day|dusk|night)(?:time)?\b"),
-    "health": re.compile(r"\bHealth (\d+)\b"),
-    "facing": re.compile(r"\bfacing \w+ towards (?:an? )?([a-z]+(?: [a-z]+)*?)\."),
+#: Name of a fact -> expression whose one group is what the caption states.
+Definitions = Mapping[str, re.Pattern[str]]
+
+#: The facts of the demo's captions, in their wording. Another source says its own in platform.yaml, or has none.
+DEMO: Mapping[str, str] = {
+    "light": r"\bIt is (day|dusk|night)(?:time)?\b",
+    "ground": r"\bThe player (?:stands|sleeps) on (?:an? )?([a-z]+)",
+    "facing": r"\bfacing \w+ towards (?:an? )?([a-z]+(?: [a-z]+)*?)\.",
+    "health": r"\bHealth (\d+)\b",
+    "food": r"\bfood (\d+)\b",
+    "energy": r"\benergy (\d+)\b",
 }
 #: A chance result as good as this is rarer than one in twenty.
 LEVEL = 0.05
@@ -34,26 +40,33 @@ class FactScore(TypedDict):
     reads: bool
 
 
-def read_facts(caption: str) -> dict[str, str]:
+def compiled(expressions: Mapping[str, str]) -> Definitions:
+    """The definitions of one source (settings has checked them)."""
+    return {name: re.compile(expression) for name, expression in expressions.items()}
+
+
+def read_facts(caption: str, definitions: Definitions) -> dict[str, str]:
     """The facts that a caption states, by name; only those that it states."""
-    found = {name: pattern.search(caption) for name, pattern in PATTERNS.items()}
+    found = {name: pattern.search(caption) for name, pattern in definitions.items()}
     return {name: match.group(1) for name, match in found.items() if match}
 
 
 def score_facts(
-    truths: Sequence[str], tuned: Sequence[str], blank: Sequence[str], other: Sequence[str]
+    definitions: Sequence[Definitions],
+    truths: Sequence[str],
+    tuned: Sequence[str],
+    blank: Sequence[str],
+    other: Sequence[str],
 ) -> tuple[dict[str, FactScore], dict[str, bool]]:
     """Scores per fact, and per fact whether the image helps: see `beats`. Facts that no true caption states are left
-    out. All four sequences are in the same row order."""
+    out. All five sequences are in the same row order; `definitions` are those of each row's source."""
     scores: dict[str, FactScore] = {}
     better: dict[str, bool] = {}
-    stated = [read_facts(truth) for truth in truths]
-    for name in PATTERNS:
+    stated = list(map(read_facts, truths, definitions))
+    for name in dict.fromkeys(name for facts in stated for name in facts):
         here = [i for i, facts in enumerate(stated) if name in facts]
-        if not here:
-            continue
         right = {
-            kind: [read_facts(answers[i]).get(name) == stated[i][name] for i in here]
+            kind: [read_facts(answers[i], definitions[i]).get(name) == stated[i][name] for i in here]
             for kind, answers in (("tuned", tuned), ("blank", blank), ("other", other))
         }
         commonest = Counter(stated[i][name] for i in here).most_common(1)[0][0]
@@ -71,6 +84,13 @@ def score_facts(
     return scores, better
 
 
+def share_right(definitions: Definitions, truth: str, answer: str) -> float | None:
+    """Share of the facts of one true caption that an answer states right, 0..1; None where it states none."""
+    stated = read_facts(truth, definitions)
+    said = read_facts(answer, definitions)
+    return sum(said.get(name) == value for name, value in stated.items()) / len(stated) if stated else None
+
+
 def beats(ours: Sequence[bool], theirs: Sequence[bool]) -> bool:
     """Whether we are right on more rows than they are, by more than chance: McNemar's exact test, one-sided, at LEVEL.
 
@@ -79,6 +99,11 @@ def beats(ours: Sequence[bool], theirs: Sequence[bool]) -> bool:
     """
     won = sum(a and not b for a, b in zip(ours, theirs, strict=True))
     lost = sum(b and not a for a, b in zip(ours, theirs, strict=True))
+    return more_often(won, lost)
+
+
+def more_often(won: int, lost: int) -> bool:
+    """Whether `won` against `lost` is more than a coin gives by chance at LEVEL: the one-sided sign test."""
     n = won + lost
     return n > 0 and sum(math.comb(n, k) for k in range(won, n + 1)) / 2**n < LEVEL
 

@@ -9,7 +9,12 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-WRAPPED = ("llamafactory.data.loader", "llamafactory.data.mm_plugin", "llamafactory.webui.components.data")
+WRAPPED = (
+    "llamafactory.data.loader",
+    "llamafactory.data.mm_plugin",
+    "llamafactory.data.collator",
+    "llamafactory.webui.components.data",
+)
 
 
 class _WrappingLoader(Loader):
@@ -29,7 +34,7 @@ class _WrappingLoader(Loader):
 
 
 class LlamaFactoryFinder(MetaPathFinder):
-    """Delegates to the finders behind it and changes only the loader of the three wrapped modules."""
+    """Delegates to the finders behind it and changes only the loader of the wrapped modules."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
-from io import BytesIO
 from typing import Any
 
 from lance_assets.errors import BadInput
+from lance_assets.store.columns import is_number, score_columns
 from lance_assets.training import rows
 from lance_assets.training.manifest import side
-from lance_assets.training.wraps import IMAGE_FORMATS
+from lance_assets.training.pictures import opened
 
 GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row: `messages` up to the last answer, the true answer, and the image (PIL, RGB)."""
+    """One row: `messages` up to the last answer, the true answer, and the image (PIL, RGB); its batch and its numeric
+    scores by column."""
 
     id: str
     messages: list[dict[str, str]]
     truth: str
     image: Any
+    batch: str = ""
+    scores: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def held_out(manifest: dict[str, Any], limit: int, seed: int) -> list[Example]:
     """Up to `limit` rows of the test side, the same for the same seed. Raises BadInput where the side is empty."""
-    from PIL import Image
-
     source = side(manifest, "test")
-    table, _ = rows.scan(source, ["id", "messages"])
+    scores = _numeric_scores(source)
+    table, _ = rows.scan(source, ["id", "batch", "messages", *scores])
     if table.num_rows == 0 or limit < 1:
         raise BadInput(
             f"the training set {manifest.get('tag', source.uri)} holds no row out, so there is nothing to evaluate on"
@@ -42,10 +45,17 @@ def held_out(manifest: dict[str, Any], limit: int, seed: int) -> list[Example]:
             id=row["id"],
             messages=row["messages"][:-1],
             truth=row["messages"][-1]["content"],
-            image=Image.open(BytesIO(data[0]), formats=IMAGE_FORMATS).convert("RGB"),
+            image=opened(data[0]).convert("RGB"),
+            batch=row["batch"],
+            scores={name: row[name] for name in scores},
         )
         for row, data in zip(chosen, images, strict=True)
     ]
+
+
+def _numeric_scores(source: rows.LanceRows) -> list[str]:
+    schema = rows.schema_of(source)
+    return [name for name in score_columns(schema) if is_number(schema.field(name).type)]
 
 
 def blank(examples: list[Example]) -> list[Any]:

@@ -1,15 +1,20 @@
-"""Rows of a Lance version as a Hugging Face data set in memory: text as it is, images as references."""
+"""Rows of a Lance version as a Hugging Face data set: text as it is, images as references.
+
+Lazy: all text in memory. Streaming (LLaMA-Factory's `streaming: true`): text by parts of fragments. In both nothing is
+written to disk, and image bytes are fetched only when a batch is made.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from lance_assets.errors import BadInput
-from lance_assets.training import rows, stats
+from lance_assets.training import access, rows, stats
 from lance_assets.training.references import Reference
 
 TEXT_COLUMNS = (
@@ -33,21 +38,48 @@ def load(attribute: Any, data_args: Any) -> Any:
 
     Reads the columns that the entry names and no other. Raises BadInput.
     """
-    if data_args.streaming:
-        raise BadInput(f"{attribute.lance.uri}: set streaming to false; Lance rows are read lazily without it")
+    source: rows.LanceRows = attribute.lance
     if attribute.videos or attribute.audios:
-        raise BadInput(f"{attribute.lance.uri}: only images are read from Lance, not videos or audio")
+        raise BadInput(f"{source.uri}: only images are read from Lance, not videos or audio")
+    text, images = _text_columns(attribute), _Images.of(source, attribute.images)
+    if data_args.streaming:
+        return _streamed(source, text, images)
+    table, read = rows.scan(source, text)
+    _tell(source, table.num_rows)
+    stats.note(columns=text, rows=table.num_rows, bytes=read)
     from datasets import Dataset
 
-    table = _with_references(attribute.lance, _text_columns(attribute), attribute.images)
-    if table.num_rows == 0:
-        raise BadInput(f"{attribute.lance.uri} has no row for {attribute.lance.filter!r}: nothing to train on")
-    dataset = Dataset(table)
+    dataset = Dataset(_with_references(table, images))
     if attribute.num_samples is not None:
         dataset = dataset.select(_sampled(len(dataset), attribute.num_samples))
     if data_args.max_samples is not None:
         dataset = dataset.select(range(min(data_args.max_samples, len(dataset))))
     return dataset
+
+
+def _streamed(source: rows.LanceRows, text: list[str], images: _Images | None) -> Any:
+    from datasets import IterableDataset
+
+    parts = rows.parts(source)
+    _tell(source, sum(part.limit for part in parts))
+    # `parts` is the only list, which tells datasets that ranks and workers may share it out
+    known = {"parts": parts, "source": source, "text": tuple(text), "images": images}
+    return IterableDataset.from_generator(_examples, gen_kwargs=known)
+
+
+def _examples(
+    parts: list[rows.Part], source: rows.LanceRows, text: tuple[str, ...], images: _Images | None
+) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        table, read = access.scan(source, text, part)
+        stats.note(columns=list(text), rows=table.num_rows, bytes=read)
+        yield from _with_references(table, images).to_pylist()
+
+
+def _tell(source: rows.LanceRows, count: int) -> None:
+    if count == 0:
+        raise BadInput(f"{source.uri} has no row for {source.filter!r}: nothing to train on")
+    logger.warning("Lance %s version %d, filter %s: %d rows", source.uri, source.version, source.filter, count)
 
 
 def _text_columns(attribute: Any) -> list[str]:
@@ -58,29 +90,41 @@ def _text_columns(attribute: Any) -> list[str]:
     return list(dict.fromkeys(name for name in named if name))
 
 
-def _with_references(source: rows.LanceRows, text: list[str], images: str | None) -> pa.Table:
-    table, read = rows.scan(source, text)
-    stats.note(columns=text, rows=table.num_rows, bytes=read)
-    logger.warning("Lance %s version %d, filter %s: %d rows", source.uri, source.version, source.filter, table.num_rows)
+class _Images:
+    """The column of images, and whether it holds one or many a row."""
+
+    def __init__(self, source: rows.LanceRows, column: str, many: bool) -> None:
+        self.source, self.column, self.many = source, column, many
+
+    @classmethod
+    def of(cls, source: rows.LanceRows, column: str | None) -> _Images | None:
+        if not column:
+            return None
+        schema = rows.schema_of(source)
+        if column not in schema.names:
+            raise BadInput(f"{source.uri} version {source.version} has no column {column}")
+        kind = schema.field(column).type
+        return cls(source, column, pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+    def references(self, row_id: int, row: dict[str, Any]) -> list[str]:
+        """One for each placeholder in the row's text; of a single image no more than one."""
+        shown = json.dumps(row).count(PLACEHOLDER)
+        where, items = self.source, range(shown if self.many else min(shown, 1))
+        return [str(Reference(where.uri, where.version, self.column, row_id, item, where.name)) for item in items]
+
+
+def _with_references(table: pa.Table, images: _Images | None) -> pa.Table:
     ids = table["_rowid"].to_pylist()
     table = table.drop_columns(["_rowid"]).replace_schema_metadata(None)
-    if not images:
+    if images is None:
         return table
-    schema = rows.schema_of(source)
-    if images not in schema.names:
-        raise BadInput(f"{source.uri} version {source.version} has no column {images}")
-    many = pa.types.is_list(schema.field(images).type) or pa.types.is_large_list(schema.field(images).type)
-    column = []
-    for row, values in zip(ids, table.to_pylist(), strict=True):
-        shown = json.dumps(values).count(PLACEHOLDER)
-        items = range(shown if many else min(shown, 1))
-        column.append([str(Reference(source.uri, source.version, images, row, item)) for item in items])
-    return table.append_column(images, pa.array(column, pa.list_(pa.string())))
+    column = [images.references(row_id, row) for row_id, row in zip(ids, table.to_pylist(), strict=True)]
+    return table.append_column(images.column, pa.array(column, pa.list_(pa.string())))
 
 
-def _sampled(rows_there: int, wanted: int) -> Any:
+def _sampled(rows_there: int, wanted: int) -> Sequence[int]:
     """As upstream: every row once in random order, then random repeats up to `wanted`."""
     import numpy as np
 
     once = np.random.permutation(rows_there)[:wanted]
-    return np.concatenate((once, np.random.choice(rows_there, wanted - len(once))))
+    return np.concatenate((once, np.random.choice(rows_there, wanted - len(once)))).tolist()

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
+from importlib import util
 from pathlib import Path
 from typing import Any
 
 from lance_assets.errors import BadInput, MissingExtra
+from lance_assets.store.claims import claim
+from lance_assets.store.files import DataRoot
 from lance_assets.training import finder
+from lance_assets.training.device import find_device, fit
+from lance_assets.training.environment import environment
 from lance_assets.training.manifest import check_manifest, side
+from lance_assets.training.resume import checkpoint_folder, drop_checkpoints, prepare_to_resume, read_curve
+from lance_assets.training.rows import LanceRows
 from lance_assets.training.stats import VARIABLE, read_stats
 
 HOOK = Path(__file__).parent / "hook"
-#: LLaMA-Factory appends one JSON line per logging step to it: current_steps, total_steps, loss, percentage,
-#: remaining_time. A caller that wants progress tails <output_dir>/trainer_log.jsonl.
-PROGRESS_FILE = "trainer_log.jsonl"
 #: What the checkpoint was trained with, beside it.
 ARGUMENTS_FILE = "train_args.json"
 STATS_FILE = "reader_stats.jsonl"
@@ -33,24 +39,35 @@ ENTRY = {
         "system_tag": "system",
     },
 }
+#: Continued pre-training sees text alone, and LLaMA-Factory would give it the first prompt: it gets the last answer.
+TEXT_ENTRY = {"formatting": "alpaca", "columns": {"prompt": "caption"}}
+CAPTION = {"caption": "messages[-1]['content']"}
 
 
 def task_environment(offline: bool = True) -> dict[str, str]:
     """Environment of the process that calls `train`, and of any process that runs llamafactory-cli.
 
-    `offline` forbids transformers the hub: right for a base model that lies in a folder, wrong for one named by its id.
-    The hook folder is put before what PYTHONPATH holds already. USE_RAY=0: LLaMA-Factory's own Ray support asks for
-    ten CPUs and waits for ever on a small machine.
+    `offline` forbids transformers the hub: right for a base model that lies in a folder, wrong for one named by its id,
+    which comes from ModelScope unless USE_MODELSCOPE_HUB=0 is set. The hook folder is put before what PYTHONPATH holds
+    already. USE_RAY=0: LLaMA-Factory's own Ray support asks for ten CPUs and waits for ever on a small machine.
     """
     before = os.environ.get("PYTHONPATH", "")
+    hub = {"USE_MODELSCOPE_HUB": os.environ.get("USE_MODELSCOPE_HUB", "1")}
     return {
         "PYTHONPATH": os.pathsep.join([str(HOOK), *([before] if before else [])]),
         "USE_RAY": "0",
-        **({"HF_HUB_OFFLINE": "1"} if offline else {}),
+        **({"HF_HUB_OFFLINE": "1"} if offline else hub),
         "TOKENIZERS_PARALLELISM": "false",
         # threads that spin while they wait cost five times the wall time as soon as something else wants the cores
         "OMP_WAIT_POLICY": "PASSIVE",
     }
+
+
+def dataset_entry(source: LanceRows, stage: str = "sft") -> dict[str, Any]:
+    """An entry of dataset_info.json for rows of a table of the platform."""
+    if stage == "pt":
+        return {"lance": {**source.entry(), "columns": CAPTION}, **TEXT_ENTRY}
+    return {"lance": source.entry(), **ENTRY}
 
 
 def prepare(manifest: dict[str, Any], recipe: dict[str, Any], base: Path, out: Path) -> dict[str, Any]:
@@ -65,7 +82,7 @@ def prepare(manifest: dict[str, Any], recipe: dict[str, Any], base: Path, out: P
     folder = out.absolute() / "dataset"
     folder.mkdir(parents=True, exist_ok=True)
     entries = {"train": side(manifest, "train"), "eval": side(manifest, "test")}
-    info = {name: {"lance": vars(source), **ENTRY} for name, source in entries.items()}
+    info = {name: dataset_entry(source, recipe.get("stage", "sft")) for name, source in entries.items()}
     (folder / "dataset_info.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     arguments = recipe | {
         "model_name_or_path": str(base),
@@ -77,32 +94,29 @@ def prepare(manifest: dict[str, Any], recipe: dict[str, Any], base: Path, out: P
     return arguments | ({"eval_dataset": "eval"} if evaluates else {})
 
 
-def train(args: dict[str, Any]) -> dict[str, Any]:
-    """Runs LLaMA-Factory in this process, which should be a fresh one with `task_environment`.
+def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
+    """Runs LLaMA-Factory in this process, which should be a fresh one with `task_environment`; in several, started by
+    torchrun, where there are several GPUs or `processes` says so.
 
-    Returns {"loss_first", "loss_last", "curve": [{"step", "loss"}], "steps", "seconds", "checkpoint", "reader"}; a loss
-    is the mean over `logging_steps` steps, seconds are wall time, imports included. Raises BadInput, MissingExtra, and
-    whatever LLaMA-Factory raises.
+    Goes on where an earlier training with this output_dir was killed. Returns {"loss_first", "loss_last", "curve":
+    [{"step", "loss"}], "steps", "seconds", "checkpoint", "reader", "resumed_from": step or None, "environment"}; a loss
+    is the mean over `logging_steps` steps, seconds are wall time, imports included. Raises BadInput, MissingExtra, Busy
+    where another process trains there, and whatever LLaMA-Factory raises.
     """
     started = time.monotonic()
+    if util.find_spec("llamafactory") is None:
+        raise MissingExtra("llamafactory", "train", "training")
     output = Path(args["output_dir"])
-    output.mkdir(parents=True, exist_ok=True)
-    (output / ARGUMENTS_FILE).write_text(json.dumps(args, indent=2) + "\n", encoding="utf-8")
-    record = output / STATS_FILE
-    for stale in (record, output / PROGRESS_FILE):
-        stale.unlink(missing_ok=True)
-    os.environ.update({VARIABLE: str(record), "USE_RAY": "0"})
-    finder.install()
-    try:
-        from llamafactory.train.tuner import run_exp
-    except ImportError as error:
-        raise MissingExtra("llamafactory", "train", "training") from error
-    run_exp(args)
+    # the process of a killed run may not be dead yet
+    with claim(DataRoot(output.parent), "training", timeout=60):
+        args, resumed_from, processes = _begin(args, output, processes)
+        _run(args, processes)
     # a pickle, and all that it says stands in ARGUMENTS_FILE: nobody should have to unpickle a checkpoint
     (output / "training_args.bin").unlink(missing_ok=True)
+    drop_checkpoints(output)
     curve = read_curve(output)
     if not curve:
-        raise RuntimeError(f"LLaMA-Factory logged no loss in {output / PROGRESS_FILE}")
+        raise RuntimeError(f"LLaMA-Factory logged no loss in {output}")
     return {
         "loss_first": curve[0]["loss"],
         "loss_last": curve[-1]["loss"],
@@ -110,12 +124,40 @@ def train(args: dict[str, Any]) -> dict[str, Any]:
         "steps": curve[-1]["step"],
         "seconds": round(time.monotonic() - started, 2),
         "checkpoint": str(output),
-        "reader": read_stats(record),
+        "reader": read_stats(output / STATS_FILE),
+        "resumed_from": resumed_from,
+        "environment": environment(),
     }
 
 
-def read_curve(output: Path) -> list[dict[str, Any]]:
-    """The losses logged so far, in order: [{"step": int, "loss": float}]. Empty before the first."""
-    path = output / PROGRESS_FILE
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [{"step": line["current_steps"], "loss": line["loss"]} for line in lines if "loss" in line]
+def _begin(args: dict[str, Any], output: Path, processes: int | None) -> tuple[dict[str, Any], int | None, int]:
+    """Arguments for this machine, the step to go on from, and the number of processes."""
+    device = find_device()
+    # LLaMA-Factory resumes by itself, from the newest checkpoint in its folder, unless it is told to overwrite
+    args = fit(args, device) | {"overwrite_output_dir": False}
+    resumed_from = prepare_to_resume(output)
+    (output / ARGUMENTS_FILE).write_text(json.dumps(args, indent=2) + "\n", encoding="utf-8")
+    os.environ.update({VARIABLE: str(output / STATS_FILE), "USE_RAY": "0"})
+    if resumed_from is not None and args.get("finetuning_type") != "lora":
+        # transformers 5 renames the weights of Qwen-VL when it loads a model, but not when it resumes: they would stay
+        # those of the base, with two warnings about keys. So the base is the checkpoint itself.
+        args = args | {"model_name_or_path": str(checkpoint_folder(output, resumed_from))}
+    return args, resumed_from, processes or max(1, device.gpus)
+
+
+def _run(args: dict[str, Any], processes: int) -> None:
+    if processes == 1:
+        finder.install()
+        from llamafactory.train.tuner import run_exp
+
+        run_exp(args)
+        return
+    import llamafactory.launcher
+
+    recipe = Path(args["output_dir"]) / "train_args.yaml"
+    recipe.write_text(json.dumps(args))  # JSON is YAML, and LLaMA-Factory cannot read a file named .json
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", str(processes)]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", str(llamafactory.launcher.__file__)]
+    offline = Path(args["model_name_or_path"]).exists()
+    subprocess.run([*command, str(recipe)], env=os.environ | task_environment(offline), check=True)
+    recipe.unlink()

@@ -50,4 +50,4 @@ def check_manifest(manifest: Any, where: str = "the training set manifest") -> d
 
 def side(manifest: dict[str, Any], name: Side) -> LanceRows:
     """The rows of one side, to be read by rows.scan; it refuses a count that differs from the manifest's."""
-    return LanceRows(manifest["uri"], manifest["version"], manifest[name], manifest["rows"].get(name))
+    return LanceRows(manifest["uri"], manifest["version"], manifest[name], manifest["rows"].get(name), name=name)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lance_assets.cli.bench import schema
-from lance_assets_tests.bench import audit, automation, fused, ingest, label
+from lance_assets_tests.bench import audit, automation, fused, ingest, label, train
 from lance_assets_tests.bench.ingest_clients import one_turn
 from lance_assets_tests.bench.ingest_ours import Ours
 from lance_assets_tests.bench.ingest_server import web
@@ -106,6 +106,19 @@ def test_sensors_ask_for_what_is_stale_in_a_generated_platform():
     assert asked["tick of relabel", "nothing is stale"] == 0
     assert asked["tick of relabel", "every column has a new version"] == 1
     assert asked["tick of tail", "nothing is stale"] == 1 and asked["tick of new_samples_filler", "nothing is new"] == 0
+
+
+def test_training_is_measured_and_lance_leaves_nothing_behind(monkeypatch):
+    """One source; each training starts LLaMA-Factory."""
+    every = train._sources
+    monkeypatch.setattr(train, "_sources", lambda place, sizes: every(place, sizes)[1:2])
+    report = train.run(True, lambda text: None)
+    jsonschema.validate(report.as_json(), schema())
+    (row,) = report.rows
+    assert row["what"] == "Lance, streaming"
+    assert [(goal.name, goal.measured) for goal in report.goals] == [("streaming_bytes_exported_or_cached", 0)]
+    assert all(figure(row, name) > 0 for name in ("first_step_s", "steps_per_second", "read_bytes", "peak_bytes"))
+    assert row["exported_bytes"] == row["cached_bytes"] == 0
 
 
 def test_fused_scorers_share_one_decode_and_the_report_follows_the_schema():

@@ -36,8 +36,8 @@ def platform(tmp_path_factory):
 
 
 @pytest.fixture
-def page(platform):
-    """A page of a real browser that has never seen Dagster."""
+def page():
+    """A page of a real browser that was never here before."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         assert not os.environ.get("CI"), "CI must have chromium"

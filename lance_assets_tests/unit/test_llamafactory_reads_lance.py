@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import yaml
 
 from lance_assets.errors import BadInput
-from lance_assets.training.launch import prepare, task_environment
-from lance_assets.training.recipe import load_recipe
+from lance_assets_tests.unit import training_runs
 from lance_assets_tests.unit.training_table import COLOURS, manifest_of, write_squares
 
 pytest.importorskip("llamafactory", reason="needs the extra train")
 
-ROWS, HELD_OUT, HEAVY = 40, 6, 50_000
-TRAIN = """
-import json, sys
-from pathlib import Path
-from lance_assets.training.launch import train
-from lance_assets.training.tiny import build_tiny
-args = json.loads(Path(sys.argv[1]).read_text())
-build_tiny(Path(args["model_name_or_path"]), json.loads(sys.argv[2]))
-print("RESULT " + json.dumps(train(args)))
-"""
+ROWS, HELD_OUT, HEAVY = 40, 8, 50_000
+CAPTIONS = [f"The square is {name}." for name in COLOURS]
 
 
 class Trained(NamedTuple):
@@ -40,26 +26,17 @@ class Trained(NamedTuple):
     table_bytes: int
 
 
-def run(command: list[str], folder: Path) -> str:
-    environment = os.environ | task_environment() | {"OMP_NUM_THREADS": "2"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("training")
     dataset = write_squares(folder / "images.lance", ROWS, HEAVY)
     manifest = manifest_of(dataset, HELD_OUT)
-    recipe = load_recipe("demo") | {"max_steps": 40, "per_device_train_batch_size": 8, "plot_loss": False}
-    arguments = prepare(manifest, recipe, folder / "base", folder / "out")
-    (folder / "args.json").write_text(json.dumps(arguments))
-    captions = json.dumps([f"The square is {name}." for name in COLOURS])
-    output = run([sys.executable, "-c", TRAIN, str(folder / "args.json"), captions], folder)
-    result = json.loads(output.split("RESULT ", 1)[1].splitlines()[0])
+    shuffled = manifest_of(write_squares(folder / "shuffled.lance", ROWS, shuffled=True), HELD_OUT)
+    said = {"max_steps": 40, "per_device_train_batch_size": 8, "logging_steps": 5}
+    args = [
+        training_runs.arguments(folder, rows, name, **said) for name, rows in (("out", manifest), ("cheat", shuffled))
+    ]
+    [result, _], output = training_runs.trained(folder, args, CAPTIONS)
     size = sum(file.stat().st_size for file in (folder / "images.lance" / "data").iterdir())
     return Trained(folder, manifest, result, output, size)
 
@@ -69,10 +46,10 @@ def test_the_same_captions_and_seed_build_the_same_tiny_model_in_another_process
 ) -> None:
     from lance_assets.training.tiny import build_tiny
 
-    again = build_tiny(tmp_path / "again", [f"The square is {name}." for name in COLOURS])
+    again = build_tiny(tmp_path / "again", CAPTIONS)
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         assert (again / name).read_bytes() == (trained.folder / "base" / name).read_bytes(), name
-    other = build_tiny(tmp_path / "other", [f"The square is {name}." for name in COLOURS], seed=1)
+    other = build_tiny(tmp_path / "other", CAPTIONS, seed=1)
     assert (other / "model.safetensors").read_bytes() != (again / "model.safetensors").read_bytes()
 
 
@@ -87,8 +64,9 @@ def test_only_the_needed_columns_of_the_training_rows_are_read(trained: Trained)
     reader = trained.result["reader"]
     assert reader["columns"] == ["image", "messages"]
     assert reader["rows"] == ROWS - HELD_OUT
-    # once to count tokens, then once per sample and step; the last batch of an epoch is a short one
-    assert reader["images_fetched"] > ROWS - HELD_OUT
+    # to count tokens; images as small as these then stay in memory
+    assert reader["images_fetched"] == ROWS - HELD_OUT
+    assert reader["seen"]["train"]["rows"] == 40 * 8
     assert 0 < reader["text_bytes"] < trained.table_bytes / 20
     assert 0 < reader["image_bytes"] / reader["images_fetched"] < HEAVY / 20
 
@@ -113,22 +91,57 @@ def test_evaluation_uses_the_very_tokens_of_the_training(trained: Trained) -> No
     assert theirs["label_ids"].count(IGNORED) > 81
 
 
+FACTS = {"squares": {"colour": r"square is (\w+)"}}
+
+
+def failed(result: dict[str, Any]) -> list[str]:
+    return [check["name"] for check in result["checks"] if not check["passed"]]
+
+
 def test_the_checkpoint_loads_again_answers_and_beats_its_base(trained: Trained) -> None:
     from lance_assets.training.evaluate import evaluate
 
     checkpoint = Path(trained.result["checkpoint"])
     assert [file.name for file in checkpoint.glob("*.safetensors")] == ["model.safetensors"]
     assert not list(checkpoint.glob("*.bin"))  # a pickle
-    result = evaluate(trained.manifest, trained.folder / "base", checkpoint, limit=100)
+    cheat = trained.folder / "cheat" / "model"
+    result = evaluate(trained.manifest, trained.folder / "base", checkpoint, limit=100, facts=FACTS, previous=cheat)
     assert result["rows"] == HELD_OUT
-    assert result["beats_base"]
+    assert failed(result) == []
     assert result["overlap"]["tuned"] > result["overlap"]["base"]
-    assert result["facts"] == {}
-    assert "none of the screen facts" in result["verdict"]
+    assert result["loss"]["tuned"] < result["loss"]["previous"]
+    assert result["facts"]["colour"]["reads"]
+    assert "another row on colour" in result["verdict"]
     assert len(result["examples"]) == 5
     assert result["examples"][0]["tuned"].startswith("The square is")
     with pytest.raises(BadInput, match="holds no row out"):
         evaluate(trained.manifest | {"test": "id = 'none'", "rows": {"train": 1, "test": 0}}, checkpoint, checkpoint)
+
+
+def test_a_model_trained_on_shuffled_captions_is_found_out(trained: Trained) -> None:
+    from lance_assets.training.evaluate import evaluate
+
+    cheat, good = trained.folder / "cheat" / "model", Path(trained.result["checkpoint"])
+    result = evaluate(trained.manifest, trained.folder / "base", cheat, limit=100, facts=FACTS, previous=good)
+    assert result["beats_base"]  # it has learnt how captions begin
+    assert failed(result) == ["reads_the_image", "not_worse_than_before"]
+    assert not result["facts"]["colour"]["reads"]
+
+
+def test_a_model_that_learnt_nothing_is_found_out(trained: Trained) -> None:
+    from lance_assets.training.evaluate import evaluate
+
+    base = trained.folder / "base"
+    assert failed(evaluate(trained.manifest, base, base, limit=100)) == ["better_than_base", "reads_the_image"]
+
+
+def test_held_out_rows_that_are_trained_on_are_found_out(trained: Trained) -> None:
+    from lance_assets.training.evaluate import evaluate
+
+    leaky = trained.manifest | {"train": "true", "rows": {"train": ROWS, "test": HELD_OUT}}
+    result = evaluate(leaky, trained.folder / "base", Path(trained.result["checkpoint"]), limit=100)
+    assert failed(result) == ["held_out_rows_are_not_trained_on"]
+    assert result["leaked"] == HELD_OUT
 
 
 def test_one_held_out_row_is_enough(trained: Trained) -> None:
@@ -136,19 +149,3 @@ def test_one_held_out_row_is_enough(trained: Trained) -> None:
 
     checkpoint = Path(trained.result["checkpoint"])
     assert evaluate(trained.manifest, trained.folder / "base", checkpoint, limit=1)["rows"] == 1
-
-
-def test_the_command_line_reads_lance_in_forked_workers_through_the_hook(trained: Trained) -> None:
-    recipe = load_recipe("demo") | {
-        "max_steps": 2,
-        "per_device_train_batch_size": 4,
-        "plot_loss": False,
-        "do_eval": True,
-        "dataloader_num_workers": 2,
-    }
-    arguments = prepare(trained.manifest, recipe, trained.folder / "base", trained.folder / "cli")
-    path = trained.folder / "cli.yaml"
-    path.write_text(yaml.safe_dump(arguments))
-    run([sys.executable, "-m", "llamafactory.cli", "train", str(path)], trained.folder)
-    results = json.loads((trained.folder / "cli" / "model" / "all_results.json").read_text())
-    assert results["eval_loss"] > 0

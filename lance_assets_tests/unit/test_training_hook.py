@@ -45,6 +45,15 @@ def test_only_a_base_model_in_a_folder_is_loaded_offline() -> None:
     assert "HF_HUB_OFFLINE" not in task_environment(offline=False)
 
 
+def test_a_base_model_named_by_its_id_comes_from_modelscope_unless_somebody_says_no(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("USE_MODELSCOPE_HUB", raising=False)
+    assert task_environment(offline=False)["USE_MODELSCOPE_HUB"] == "1"
+    monkeypatch.setenv("USE_MODELSCOPE_HUB", "0")
+    assert task_environment(offline=False)["USE_MODELSCOPE_HUB"] == "0"
+
+
 def test_the_task_environment_puts_the_hook_before_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     assert task_environment()["PYTHONPATH"].split(os.pathsep) == [str(HOOK), "/somewhere"]
@@ -56,11 +65,16 @@ def test_an_unknown_release_of_llamafactory_is_refused(monkeypatch: pytest.Monke
         wraps.apply(ModuleType("llamafactory.data.loader"))
 
 
-def test_a_moved_function_is_named() -> None:
+def test_a_moved_function_is_named_with_what_it_is_good_for() -> None:
     module = ModuleType("llamafactory.data.loader")
     module.__dict__["get_dataset_list"] = lambda names, somewhere: []
-    with pytest.raises(BadInput, match="get_dataset_list"):
+    with pytest.raises(
+        BadInput, match=r"get_dataset_list\(dataset_names, dataset_dir\), .* so that an entry with a Lance"
+    ):
         wraps.wrap_loader(module)
+    module = ModuleType("llamafactory.data.mm_plugin")
+    with pytest.raises(BadInput, match=r"mm_plugin\.MMPluginMixin\._regularize_images.* references become images"):
+        wraps.wrap_images(module)
 
 
 def test_a_lance_table_named_as_a_plain_file_is_refused() -> None:

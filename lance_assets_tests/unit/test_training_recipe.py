@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lance_assets.errors import BadInput
-from lance_assets.training.launch import prepare
+from lance_assets.training.launch import CAPTION, prepare
 from lance_assets.training.manifest import read_manifest
 from lance_assets.training.recipe import llamafactory_keys, load_recipe, shipped
 from lance_assets.training.tiny import build_tiny
@@ -14,11 +14,31 @@ from lance_assets.training.tiny import build_tiny
 MANIFEST = {"uri": "/d/i.lance", "version": 4, "tag": "t", "train": "a", "test": "b", "rows": {"train": 3, "test": 1}}
 
 
-def test_shipped_recipes_load_by_name_and_train_the_eyes_too() -> None:
-    assert shipped() == ["demo"]
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_recipe_loads_by_name_and_saves_steps_to_resume_from(name: str) -> None:
+    assert load_recipe(name)["save_steps"] > 0
+
+
+def test_the_demo_trains_the_eyes_too() -> None:
     recipe = load_recipe("demo")
     assert (recipe["freeze_vision_tower"], recipe["freeze_multi_modal_projector"]) == (False, False)
-    assert recipe["save_strategy"] == "no"  # YAML would read a bare no as false
+
+
+def test_recipes_are_there_for_each_model_and_method() -> None:
+    models = ("qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-4b")
+    real = [f"{model}-{method}" for model in models for method in ("full", "lora", "pt", "qlora")]
+    assert shipped() == sorted(["demo", *real, "tiny-lora", "tiny-pt", "tiny-qlora"])
+    for name in real:
+        assert load_recipe(name)["model_name_or_path"].lower().startswith(f"qwen/{name.rpartition('-')[0]}")
+
+
+def test_keys_of_a_recipe_are_replaced_and_checked_in_the_same_way() -> None:
+    recipe = load_recipe("demo", {"max_steps": 3, "learning_rate": 0.1})
+    assert (recipe["max_steps"], recipe["learning_rate"], recipe["stage"]) == (3, 0.1, "sft")
+    with pytest.raises(BadInput, match=r"overrides of recipe .*demo.*no key max_step; max_steps"):
+        load_recipe("demo", {"max_step": 3})
+    with pytest.raises(BadInput, match="output_dir is set by the platform"):
+        load_recipe("demo", {"output_dir": "/tmp"})
 
 
 @pytest.mark.parametrize(
@@ -26,7 +46,8 @@ def test_shipped_recipes_load_by_name_and_train_the_eyes_too() -> None:
     [
         ("stage: sft\nlearning_rat: 1", "no key learning_rat; learning_rate?"),
         ("stage: sft\ndataset: mine", "dataset is set by the platform"),
-        ("stage: pt", "stage must be sft"),
+        ("stage: rm", "stage must be sft or pt"),
+        ("stage: sft\nstreaming: true", "max_steps must say"),
         ("- a\n- b", "must be a mapping"),
         ("a: [", "is not YAML"),
     ],
@@ -53,6 +74,9 @@ def test_prepare_pins_both_sides_and_leaves_the_recipe_alone(tmp_path: Path) -> 
     assert info["train"]["lance"] == {"uri": "/d/i.lance", "version": 4, "filter": "a", "rows": 3}
     assert info["eval"]["lance"] == {"uri": "/d/i.lance", "version": 4, "filter": "b", "rows": 1}
     assert arguments["dataset"] == "train"
+    prepare(MANIFEST, {"stage": "pt"}, Path("base"), tmp_path)
+    text = json.loads((tmp_path / "dataset" / "dataset_info.json").read_text())["train"]
+    assert (text["lance"]["columns"], text["columns"]) == (CAPTION, {"prompt": "caption"})
     assert "eval_dataset" not in arguments
     assert recipe == {"stage": "sft", "learning_rate": 0.1}
     assert prepare(MANIFEST, recipe | {"do_eval": True}, Path("base"), tmp_path)["eval_dataset"] == "eval"

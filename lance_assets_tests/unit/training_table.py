@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ def square(colour: str, shade: int) -> bytes:
     return sink.getvalue()
 
 
-def write_squares(folder: Path, rows: int, heavy_bytes: int = 0) -> lance.LanceDataset:
-    """`rows` squares in fragments of eight; `heavy_bytes` per row go into a column that no training needs."""
+def write_squares(folder: Path | str, rows: int, heavy_bytes: int = 0, shuffled: bool = False) -> lance.LanceDataset:
+    """`rows` squares in fragments of eight; `heavy_bytes` per row go into a column that no training needs. With
+    `shuffled` the captions are those of other squares."""
     names = [list(COLOURS)[i % len(COLOURS)] for i in range(rows)]
+    said = random.Random(0).sample(names, rows) if shuffled else names
     images = [square(name, i // len(COLOURS)) for i, name in enumerate(names)]
     table = pa.table(
         {
@@ -36,7 +39,7 @@ def write_squares(folder: Path, rows: int, heavy_bytes: int = 0) -> lance.LanceD
             "batch": ["squares"] * rows,
             "messages": [
                 [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": f"The square is {name}."}]
-                for name in names
+                for name in said
             ],
             "image": pa.array(images, pa.large_binary()),
             "image_url": ["http://images.example/x"] * rows,

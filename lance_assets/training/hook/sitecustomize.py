@@ -1,6 +1,6 @@
 """Python runs this file at start when its folder is on PYTHONPATH: LLaMA-Factory then reads Lance in every child too.
 
-It costs any other process one finder that knows three module names, and gives way to a sitecustomize further back on
+It costs any other process one finder that knows four module names, and gives way to a sitecustomize further back on
 the path. An interpreter in which lance_assets is not installed is left as it is.
 """
 

@@ -1,0 +1,101 @@
+"""`lance-assets repro CHECKPOINT_DIR [--check]`: proves that a checkpoint's rows are the same, and trains again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+#: Largest difference of two losses that counts as equal: on the CPU, same threads and versions, there is none.
+TOLERANCE = 1e-6
+
+
+def add(parser: ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT_DIR", type=Path, help="a folder under checkpoints")
+    parser.add_argument("--check", action="store_true", help="only prove that the rows are the same")
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help="where to train again (default: CHECKPOINT_DIR/repro)"
+    )
+    parser.set_defaults(main=main)
+
+
+def main(flags: Namespace) -> int:
+    """Exit code 1 where rows are gone or the loss curve differs. Raises BadInput."""
+    from lance_assets.audit.proof import prove
+    from lance_assets.training.environment import differences, environment
+    from lance_assets.training.folder import model_folder, read_beside, read_rows, read_summary
+
+    folder = model_folder(flags.checkpoint)
+    manifest, recipe, then = read_beside(folder)
+    proof = prove(manifest, read_rows(folder))
+    found: dict[str, Any] = {"checkpoint": str(folder), "rows": asdict(proof), "same_rows": not proof.gone}
+    lines = [f"restored  {line}" for line in proof.restored] + [f"GONE      {line}" for line in proof.gone]
+    if not proof.gone:
+        sides = f"{proof.rows['train']} rows to train on and {proof.rows['test']} held out are the same"
+        lines.append(f"rows      {sides}: ids, messages and {proof.images} images ({proof.image_bytes:,} bytes) hashed")
+        if not flags.check:
+            _say(lines)
+            lines = []
+            summary = read_summary(folder) or {}
+            out = (flags.output or folder.parent / "repro").absolute()
+            # the version that has the rows, should it not be the one of then
+            again = _train_again({**manifest, "version": proof.version}, recipe, then, summary, out)
+            found |= compare(summary, again, folder) | {"again": again["path"]}
+            found["environment"] = differences(then, {**environment(), "threads": then.get("threads")})
+            lines += [f"differs   {line}" for line in found["environment"]]
+            lines.append(
+                f"loss      {'equal' if found['same_curve'] else 'NOT EQUAL'}: largest difference "
+                f"{found['largest_difference']} in {found['points']} points; weights "
+                f"{'are the same bytes' if found['same_weights'] else 'differ'}"
+            )
+    if flags.json:
+        print(json.dumps(found))
+    else:
+        print("\n".join(lines))
+    return 0 if found["same_rows"] and found.get("same_curve", True) else 1
+
+
+def compare(then: dict[str, Any], now: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The two loss curves point by point, the digests of the two sets of weights, and the rows that were seen."""
+    from lance_assets.training.folder import digests
+
+    curves = [{point["step"]: point["loss"] for point in one["curve"]} for one in (then, now)]
+    steps = curves[0].keys() & curves[1].keys()
+    largest = max((abs(curves[0][step] - curves[1][step]) for step in steps), default=float("inf"))
+    weights = [
+        {name: digest for name, digest in digests(one).items() if name.endswith(".safetensors")}
+        for one in (folder, Path(now["path"]))
+    ]
+    return {
+        "same_curve": curves[0].keys() == curves[1].keys() and largest <= TOLERANCE,
+        "largest_difference": largest,
+        "points": len(steps),
+        "same_weights": weights[0] == weights[1],
+        # after a kill some rows were seen twice
+        "same_rows_seen": bool(then.get("resumed_from")) or then["reader"]["seen"] == now["reader"]["seen"],
+    }
+
+
+def _train_again(
+    manifest: dict[str, Any], recipe: dict[str, Any], then: dict[str, Any], summary: dict[str, Any], out: Path
+) -> dict[str, Any]:
+    """The summary of the second training. Raises BadInput where the base model is not the one of then."""
+    from lance_assets.errors import BadInput
+    from lance_assets.training.child import Child
+    from lance_assets.training.folder import model_digest
+    from lance_assets.training.tune import base_model, train_into
+
+    run = Child(lambda line: _say([line]), then.get("threads"))
+    base = summary["base"]
+    if summary.get("base_sha256") and not Path(base).exists():
+        base = base_model(recipe, manifest, out / "models", run, run.report)
+    if (digest := summary.get("base_sha256")) and model_digest(Path(base)) != digest:
+        raise BadInput(f"the base model {base} is not the one that this checkpoint was trained from: its files differ")
+    return train_into(out, manifest, recipe, base, run, "repro", run.report)
+
+
+def _say(lines: list[str]) -> None:
+    print("\n".join(lines), file=sys.stderr, flush=True)

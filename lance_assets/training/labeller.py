@@ -1,0 +1,79 @@
+"""The labeller: a checkpoint of this platform that somebody promoted, so that scorers may use it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lance_assets.atomic import write_json
+from lance_assets.errors import BadInput
+from lance_assets.training.folder import SUMMARY, model_digest, model_folder
+from lance_assets.training.merge import ADAPTER
+
+FOLDER = "labeller"
+CURRENT = "current.json"
+#: Beside the weights: which checkpoint they were, why and when it was promoted.
+PROMOTION = "promotion.json"
+EVALUATION = "evaluation.json"
+
+
+def labeller_folder(models: Path, digest: str) -> Path:
+    """Where the promoted model of a digest lies, for as long as a label made by it is to be explained."""
+    return models / FOLDER / digest[:16]
+
+
+def current_labeller(models: Path) -> dict[str, Any] | None:
+    """{model_digest} of the labeller in use; None before the first promotion."""
+    path = models / FOLDER / CURRENT
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def promotion_of(models: Path, digest: str) -> dict[str, Any]:
+    """What was recorded when the model of a digest became the labeller. Raises BadInput where it never did."""
+    path = labeller_folder(models, digest) / PROMOTION
+    if not path.exists():
+        raise BadInput(f"no checkpoint with the digest {digest[:16]} was promoted: {path} is not there")
+    return json.loads(path.read_text())
+
+
+def promote_checkpoint(checkpoint: Path, models: Path, reason: str, by: str) -> dict[str, Any]:
+    """Makes a checkpoint the labeller: its model is copied beside the platform's models, so that it outlives the
+    checkpoint's folder. Returns {model_digest, checkpoint, tag, checks, reason, by, time}.
+
+    Raises BadInput without a reason, for a folder that is no finished checkpoint, for an adapter (merge it first), and
+    for one that was not evaluated or failed a check that blocks.
+    """
+    if not reason.strip():
+        raise BadInput("a promotion needs a reason")
+    folder = model_folder(checkpoint)
+    if (folder / ADAPTER).exists():
+        raise BadInput(f"{folder} is an adapter: materialize merged_model, and promote that")
+    evaluation = folder / EVALUATION
+    if not evaluation.exists():
+        raise BadInput(f"{folder} was not evaluated: materialize evaluation first")
+    checks = json.loads(evaluation.read_text()).get("checks", [])
+    if failed := [check for check in checks if check["blocking"] and not check["passed"]]:
+        raise BadInput(f"{folder} failed {failed[0]['name']}: {failed[0]['why']}")
+    summary = json.loads((folder / SUMMARY).read_text())
+    digest = model_digest(folder) or ""
+    said = {
+        "model_digest": digest,
+        "checkpoint": str(folder),
+        "tag": summary["tag"],
+        "checks": {check["name"]: check["passed"] for check in checks},
+        "reason": reason.strip(),
+        "by": by,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    target = labeller_folder(models, digest)
+    if not target.exists():
+        draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
+        shutil.copytree(folder, draft, ignore=shutil.ignore_patterns("checkpoint-*", "*.bin", "*.pt", "*.jsonl"))
+        draft.rename(target)
+    write_json(target / PROMOTION, said)
+    write_json(models / FOLDER / CURRENT, {"model_digest": digest})
+    return said

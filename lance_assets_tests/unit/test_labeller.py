@@ -1,0 +1,150 @@
+"""A promoted checkpoint as a scorer, with a tiny model of random weights."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lance_assets.compute.fragment import Tools
+from lance_assets.compute.in_process import in_process
+from lance_assets.compute.label import label
+from lance_assets.compute.labeller import CaptionLikelihood, DraftedCaption, LabellerConfig
+from lance_assets.errors import BadInput
+from lance_assets.scoring.api import Item, ScoreFailure
+from lance_assets.store.files import DataRoot
+from lance_assets.training.labeller import current_labeller, labeller_folder, promote_checkpoint
+from lance_assets_tests.tables import add_batch
+
+pytest.importorskip("transformers", reason="needs the extra train")
+
+CAPTIONS = ["The player stands on grass.", "It is night. Health 4.", "A cow to the left."]
+PASSED = {"name": "better_than_base", "passed": True, "blocking": True, "why": "loss 1 against 2"}
+FAILED = PASSED | {"passed": False, "why": "loss 2 against 1"}
+NEWS = {"name": "not_worse_than_before", "passed": False, "blocking": False, "why": "loss 2 against 1"}
+
+
+def picture(shade: int) -> bytes:
+    sink = io.BytesIO()
+    Image.new("RGB", (40, 30), (shade, 40, 90)).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def finished(folder: Path, seed: int, checks: list[dict[str, Any]] | None) -> Path:
+    """What a training and an evaluation leave."""
+    from lance_assets.training.tiny import build_tiny
+
+    model = build_tiny(folder / "model", CAPTIONS, seed)
+    (model / "lance_assets.json").write_text(json.dumps({"path": str(model), "tag": "sft-1"}))
+    (model / "train_args.json").write_text(json.dumps({"image_min_pixels": 20736, "image_max_pixels": 20736}))
+    if checks is not None:
+        (model / "evaluation.json").write_text(json.dumps({"checks": checks}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("checkpoints")
+    one = finished(root / "one", 0, [PASSED, NEWS])
+    return {"one": one, "two": finished(root / "two", 1, [PASSED])}
+
+
+def promoted(checkpoint: Path, models: Path) -> LabellerConfig:
+    return LabellerConfig(**{"model_digest": promote_checkpoint(checkpoint, models, "first", "me")["model_digest"]})
+
+
+def test_likelihood_is_the_inverse_of_the_perplexity_that_transformers_computes(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    scorer = CaptionLikelihood(promoted(checkpoints["one"], tmp_path))
+    scorer.load(tmp_path)
+    items = [Item(str(at), caption, data=picture(50 * at)) for at, caption in enumerate(CAPTIONS)]
+    together = scorer.score(items)
+    checkpoint: Any = scorer._checkpoint
+    for item, value in zip(items, together, strict=True):
+        example = scorer._example(item)
+        assert not isinstance(example, ScoreFailure)
+        inputs = checkpoint._inputs([example], [example.image], with_answers=True)
+        perplexity = math.exp(checkpoint.model(**inputs).loss.item())
+        assert value == pytest.approx(100 / perplexity, rel=1e-3)
+
+
+def test_a_row_without_caption_is_refused_by_one_and_captioned_by_the_other(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    config = promoted(checkpoints["one"], tmp_path)
+    items = [Item("a", "It is night.", data=picture(9)), Item("b", "", caption_missing=True, data=picture(9))]
+    likelihood, captions = CaptionLikelihood(config), DraftedCaption(config)
+    for scorer in (likelihood, captions):
+        scorer.load(tmp_path)
+    known, refused = likelihood.score(items)
+    assert isinstance(known, float) and isinstance(refused, ScoreFailure) and "no caption" in str(refused)
+    refused, text = captions.score(items)
+    assert isinstance(text, str) and isinstance(refused, ScoreFailure) and "of its own" in str(refused)
+
+
+def test_a_picture_that_cannot_be_read_fails_alone(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    scorer = CaptionLikelihood(promoted(checkpoints["one"], tmp_path))
+    scorer.load(tmp_path)
+    bad, good = scorer.score([Item("a", "Night.", data=b"no image"), Item("b", "Night.", data=picture(3))])
+    assert isinstance(bad, ScoreFailure) and isinstance(good, float)
+
+
+def test_another_promoted_checkpoint_makes_exactly_its_cells_stale(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    root, models = DataRoot(tmp_path / "data"), tmp_path / "models"
+    add_batch(root, "a", 3)
+
+    def calls(config: LabellerConfig) -> tuple[int, list[str]]:
+        scorers = {"caption_likelihood": CaptionLikelihood(config)}
+        [done] = label(root, ["a"], scorers, "run", lambda line: None, Tools(models), runner=in_process)
+        assert done.failure is None, done.failure
+        return done.calls, done.reasons
+
+    first = promoted(checkpoints["one"], models)
+    assert calls(first) == (3, ["new"])
+    assert calls(promoted(checkpoints["one"], models)) == (0, [])
+    second = promoted(checkpoints["two"], models)
+    assert current_labeller(models) == {"model_digest": second.model_digest}
+    assert calls(second) == (3, ["config"])
+    assert labeller_folder(models, str(first.model_digest)).exists()  # it explains labels that were made by it
+
+
+@pytest.mark.parametrize(
+    ("checks", "reason", "why"),
+    [
+        (None, "good", "was not evaluated"),
+        ([FAILED], "good", "failed better_than_base: loss 2 against 1"),
+        ([PASSED], " ", "a promotion needs a reason"),
+    ],
+)
+def test_what_has_not_passed_its_evaluation_is_not_promoted(
+    checkpoints: dict[str, Path], tmp_path: Path, checks: list[dict[str, Any]] | None, reason: str, why: str
+) -> None:
+    model = tmp_path / "other" / "model"
+    model.mkdir(parents=True)
+    (model / "lance_assets.json").write_text(json.dumps({"tag": "sft-1"}))
+    if checks is not None:
+        (model / "evaluation.json").write_text(json.dumps({"checks": checks}))
+    with pytest.raises(BadInput, match=why):
+        promote_checkpoint(tmp_path / "other", tmp_path / "models", reason, "me")
+    assert not (tmp_path / "models").exists()
+
+
+def test_an_adapter_is_not_promoted_before_it_is_merged(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "lance_assets.json").write_text("{}")
+    (tmp_path / "model" / "adapter_config.json").write_text("{}")
+    with pytest.raises(BadInput, match="is an adapter"):
+        promote_checkpoint(tmp_path, tmp_path / "models", "good", "me")
+
+
+def test_without_a_promotion_the_scorer_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="lance-assets promote --checkpoint"):
+        CaptionLikelihood().check(tmp_path)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lance_assets.errors import BadInput
+from lance_assets.settings import validated
+from lance_assets.training.facts import DEMO, compiled, share_right
+from lance_assets.training.slices import Measured, by_slice
+from lance_assets.training.trust import BLOCKING, CHECKS, checks, leaked, looks
+from lance_assets_tests.unit.training_table import manifest_of, write_squares
+
+
+def test_a_model_that_gains_by_the_right_image_on_most_rows_looks_at_it() -> None:
+    assert looks([1.0] * 10, [1.5] * 9 + [0.9]) == {"gain": 0.44, "won": 9, "rows": 10, "reads": True}
+
+
+def test_a_model_that_ignores_the_image_gains_nothing() -> None:
+    assert looks([1.0] * 40, [1.0] * 40) == {"gain": 0.0, "won": 0, "rows": 40, "reads": False}
+
+
+def test_gains_that_go_either_way_are_no_looking_however_large_one_of_them_is() -> None:
+    own, other = [1.0] * 10, [9.0, *[1.1] * 4, *[0.9] * 5]
+    assert not looks(own, other)["reads"]
+
+
+def test_a_held_out_row_that_is_trained_on_is_counted_by_id_and_by_its_image(tmp_path: Path) -> None:
+    dataset = write_squares(tmp_path / "images.lance", 16)
+    manifest = manifest_of(dataset, 4)
+    assert leaked(manifest) == 0
+    assert leaked(manifest | {"train": "true", "rows": {"train": 16, "test": 4}}) == 4
+    # the very image of a held-out row under another id
+    held = dataset.to_table(filter="id = 'row-0000'")["image_sha256"][0].as_py()
+    dataset.update({"image_sha256": f"'{held}'"}, "id = 'row-0009'")
+    copied = manifest_of(dataset, 4)
+    assert leaked(copied) == 1
+
+
+def result(**said: Any) -> dict[str, Any]:
+    return {
+        "rows": 40,
+        "loss": {"base": 5.0, "tuned": 1.0, "other": 2.0, "previous": None},
+        "looks": {"gain": 1.0, "won": 38, "rows": 40, "reads": True},
+        "leaked": 0,
+        "beats_base": True,
+        "regressed": None,
+    } | said
+
+
+@pytest.mark.parametrize(
+    ("said", "failing"),
+    [
+        ({}, []),
+        ({"beats_base": False}, ["better_than_base"]),
+        ({"leaked": 3}, ["held_out_rows_are_not_trained_on"]),
+        ({"looks": {"gain": 0.0, "won": 20, "rows": 40, "reads": False}}, ["reads_the_image"]),
+        ({"regressed": True, "loss": {"base": 5.0, "tuned": 1.0, "previous": 0.9}}, ["not_worse_than_before"]),
+    ],
+)
+def test_each_fault_fails_its_own_check(said: dict[str, Any], failing: list[str]) -> None:
+    found = checks(result(**said))
+    assert [one["name"] for one in found] == list(CHECKS)
+    assert [one["name"] for one in found if not one["passed"]] == failing
+    assert set(BLOCKING) <= set(CHECKS)
+
+
+def test_slices_are_batches_and_thirds_of_length_and_score() -> None:
+    rows = [
+        Measured(
+            f"demo-0a1b2c3d-{i % 2}-9",
+            words=i,
+            base=5.0,
+            tuned=float(i),
+            right=i / 11,
+            scores={"score_a": 50.0, "score_b": -i},
+        )
+        for i in range(12)
+    ]
+    found = by_slice(rows)
+    assert [(one["by"], one["rows"]) for one in found if one["by"] == "batch"] == [("batch", 6), ("batch", 6)]
+    words = [one for one in found if one["by"] == "words"]
+    assert [(one["value"], one["rows"], one["loss_tuned"]) for one in words] == [
+        ("low, 0 to 3", 4, 1.5),
+        ("middle, 4 to 7", 4, 5.5),
+        ("high, 8 to 11", 4, 9.5),
+    ]
+    assert words[2]["facts_right"] == pytest.approx(9.5 / 11, abs=1e-3)
+    assert {one["by"] for one in found} == {"batch", "words", "score_b"}  # score_a is the same everywhere
+
+
+def test_rows_without_a_score_are_in_no_band_and_few_rows_make_none() -> None:
+    few = [Measured("b-0-0-1", words=i, base=1, tuned=1, scores={"score_a": None}) for i in range(8)]
+    assert [one["by"] for one in by_slice(few)] == ["batch"]
+    assert by_slice(few)[0]["facts_right"] is None
+
+
+def test_the_share_of_facts_that_are_right_is_told_of_what_the_caption_states() -> None:
+    known = compiled(DEMO)
+    truth = (
+        "The player stands on grass, facing left towards a tree. It is daytime. Health 9, food 7, drink 6, energy 9."
+    )
+    assert share_right(known, truth, truth) == 1.0
+    assert share_right(known, truth, "The player sleeps on sand. It is dusk. Health 9, food 7.") == pytest.approx(2 / 6)
+    assert share_right(known, "A horse.", truth) is None
+
+
+@pytest.mark.parametrize(("expression", "why"), [("(day", "no regular expression"), ("It is day", "needs one group")])
+def test_a_fact_that_is_no_expression_with_one_group_is_named_by_source_and_fact(expression: str, why: str) -> None:
+    source = {"id": "shop", "spec": "files:a.jsonl", "facts": {"light": expression}}
+    with pytest.raises(BadInput, match=rf"sources\.0\.facts: light: .*{why}"):
+        validated({"sources": [source]}, "platform.yaml")
