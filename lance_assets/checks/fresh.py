@@ -112,7 +112,8 @@ def _finding(identity: Identity, made: Sequence[Mapping[str, str]], stale: Seque
         return Finding(True, f"every cell is of {now}", {"stale_rows": 0}, severe=False)
     stored = ", ".join(f"version {one['version']}, config {one['config_hash']}" for one in made) or "nobody"
     why = "; ".join(
-        f"{count} rows in {batches[reason]} batches {REASONS.get(reason, reason)}" for reason, count in rows.items()
+        f"{count} rows in {batches[reason]} batch{'es' if batches[reason] > 1 else ''} {REASONS.get(reason, reason)}"
+        for reason, count in rows.items()
     )
     counts = {f"stale_{reason}": count for reason, count in rows.items()}
     text = f"{why}. The scorer is now {now}; labels are of {stored}"

@@ -9,7 +9,7 @@ from lance_assets.preview.sheet import BREAK, escaped
 
 #: So many reasons are shown; the numbers of all of them stand beside the table.
 REASONS = 6
-ADDRESS, DETAIL = 56, 56
+ADDRESS, DETAIL = 24, 56
 """Characters of an address and of a detail: the table is to fit into its place on the page."""
 
 

@@ -205,8 +205,9 @@ def _refusal(column: str, failed: Sequence[Report]) -> str:
     shown = ", ".join(report["batch"] for report in failed[:5])
     more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
     name = column.removeprefix("score_")
+    count = f"{len(failed)} batch{'es' if len(failed) > 1 else ''}"
     return (
-        f"{column} moved more than checks.drift allows in {len(failed)} batches ({shown}{more}): "
+        f"{column} moved more than checks.drift allows in {count} ({shown}{more}): "
         f"{'; '.join(failed[0]['why'])}. Look at the check drift of score/{name}; then `lance-assets promote --column "
         f"{name} --reason TEXT` accepts the new labels, or another version of the scorer replaces them"
     )

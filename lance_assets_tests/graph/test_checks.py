@@ -70,7 +70,7 @@ def test_a_new_version_that_moves_one_batch_blocks_the_training_set_until_it_is_
     assert found["drift", A].metadata["crossed_in"].value == 20
     assert "data:image/jpeg" in found["drift", A].metadata["largest_moves"].value
     said = place.select(instance)
-    assert f"in 1 batches ({A})" in said and "lance-assets promote --column number --reason" in said
+    assert f"in 1 batch ({A})" in said and "lance-assets promote --column number --reason" in said
     event = promote(place.root, "score_number", Limits(0.25, 0.05, "score_number >= 20"), "ann", "on purpose")
     for one in promoted(event):
         instance.report_runless_asset_event(one)

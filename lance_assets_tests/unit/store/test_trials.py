@@ -71,7 +71,7 @@ def test_a_version_that_moves_labels_holds_back_its_batch_alone_until_it_is_prom
     labelled(A, SECOND)
     labelled.cells = scores(0)
     labelled(B, SECOND)
-    with pytest.raises(HeldBack, match=r"in 1 batches \(a\).*promote --column sharp --reason"):
+    with pytest.raises(HeldBack, match=r"in 1 batch \(a\).*promote --column sharp --reason"):
         require_accepted(root, open_images(root), [COLUMN], LIMITS)
     report = judged(root)
     assert report["crossed_in"] == 20 and report["crossing_share"] == 0.5 and report["mean_shift"] == 30
