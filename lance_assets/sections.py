@@ -40,3 +40,23 @@ class Checks(BaseModel, extra="forbid", frozen=True):
     drift: DriftLimits = DriftLimits()
     coverage: float = Field(default=0.5, ge=0, le=1)
     decoded: int = Field(default=16, ge=0, le=1000)
+
+
+class Downloads(BaseModel, extra="forbid", frozen=True):
+    """Limits of the downloader; None = the downloader's own default. Sizes in bytes and pixels, times in seconds."""
+
+    max_bytes: int | None = None
+    max_pixels: int | None = None
+    min_side: int | None = None
+    read_s: float | None = None
+    total_s: float | None = None
+    attempts: int | None = None
+    per_host: int | None = None
+    host_delay_s: float | None = None
+    host_wait_s: float | None = None
+    robots: bool | None = None
+    opt_out_headers: bool | None = None
+    strip_location: bool | None = None
+    proxies: bool | None = None
+    threads: int = Field(default=16, ge=1, le=256)
+    placeholder: bool = Field(default=False, description="a marked grey image for a row whose image cannot be had")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lance_assets.errors import BadInput
 from lance_assets.objects import OBJECT_STORES
-from lance_assets.sections import Automation, Checks
+from lance_assets.sections import Automation, Checks, Downloads
 
 HOME_VARIABLE = "LANCE_ASSETS_HOME"
 ROOT_VARIABLE = "LANCE_ASSETS_ROOT"
@@ -92,26 +92,6 @@ class SftSettings(Strict):
 class RaySettings(Strict):
     address: str | None = Field(default=None, description="None = a private cluster; host:port = join that one")
     num_cpus: int = Field(default=2, ge=1, description="size of the private cluster; never sent when joining")
-
-
-class Downloads(Strict):
-    """Limits of the downloader; None = the downloader's own default. Sizes in bytes and pixels, times in seconds."""
-
-    max_bytes: int | None = None
-    max_pixels: int | None = None
-    min_side: int | None = None
-    read_s: float | None = None
-    total_s: float | None = None
-    attempts: int | None = None
-    per_host: int | None = None
-    host_delay_s: float | None = None
-    host_wait_s: float | None = None
-    robots: bool | None = None
-    opt_out_headers: bool | None = None
-    strip_location: bool | None = None
-    proxies: bool | None = None
-    threads: int = Field(default=16, ge=1, le=256)
-    placeholder: bool = Field(default=False, description="a marked grey image for a row whose image cannot be had")
 
 
 class Duplicates(Strict):

@@ -37,7 +37,7 @@ def evaluation(
 
     Held-out loss and text overlap, base against tuned, as a whole and by slice, and facts read from the picture against
     a model that is shown a blank image or another row's image. Its checks say whether the tuned model is better than
-    its base, looks at the image, was not trained on held-out rows, and is no worse than the checkpoint evaluated before.
+    its base, looks at the image, was not trained on held-out rows, and is no worse than the one evaluated before.
     """
     places = Places(platform.home.models, platform.home.checkpoints)
     summary = latest_checkpoint(places)

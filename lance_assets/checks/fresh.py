@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from lance import LanceDataset
 
 from lance_assets.assets.common import PlatformParam, data_root
 from lance_assets.assets.scores import score_key
@@ -18,8 +17,8 @@ from lance_assets.checks.finding import Finding, evaluation
 from lance_assets.compute.label import identity_of
 from lance_assets.compute.registry import active_scorers
 from lance_assets.settings import Platform
-from lance_assets.store.files import DataRoot
-from lance_assets.store.staleness import Identity, all_stale_cells, versions_in_use
+from lance_assets.store.backlog import backlog
+from lance_assets.store.staleness import Identity, versions_in_use
 from lance_assets.store.table import exists, open_images
 
 FRESH = "fresh"
@@ -82,22 +81,11 @@ def staleness(platform: Platform) -> dict[str, Finding]:
         return {name: Finding(True, "no image is stored yet", severe=False) for name in scorers}
     dataset = open_images(root)
     made = versions_in_use(root, dataset, [one.column for one in identities.values()])
-    stale = _stale(root, dataset, list(identities.values()))
+    stale = backlog(root, dataset, list(identities.values())).stale
     return {
         name: _finding(one, made.get(one.column, []), [found.get(one.column, {}) for found in stale.values()])
         for name, one in identities.items()
     }
-
-
-def _stale(
-    root: DataRoot, dataset: LanceDataset, identities: Sequence[Identity]
-) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
-    """Stale rows by batch, column and reason."""
-    found: dict[str, dict[str, Counter[str]]] = {}
-    for batch, cells in all_stale_cells(root, dataset, identities).items():
-        for cell in cells:
-            found.setdefault(batch, {}).setdefault(cell.column, Counter())[cell.reason] += cell.rows
-    return found
 
 
 def _finding(identity: Identity, made: Sequence[Mapping[str, str]], stale: Sequence[Mapping[str, int]]) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,20 +40,19 @@ def read(platform: Platform) -> dict[str, Any]:
     from lance_assets.cli.work import known_batches, pending
     from lance_assets.compute.label import identity_of
     from lance_assets.compute.registry import active_scorers
+    from lance_assets.store.backlog import backlog
     from lance_assets.store.columns import scorer_of
     from lance_assets.store.files import DataRoot
     from lance_assets.store.rejects import read_rejects, reasons
-    from lance_assets.store.staleness import all_stale_cells
     from lance_assets.store.table import exists, open_images
 
     root, config = DataRoot(platform.home.data), platform.config()
     identities = [identity_of(scorer) for scorer in active_scorers(platform).values()]
     dataset = open_images(root) if exists(root) else None
-    cells = all_stale_cells(root, dataset, identities) if dataset else {}
-    stale: dict[str, dict[str, int]] = {identity.scorer: {} for identity in identities}
-    for one in (cell for found in cells.values() for cell in found):
-        counts = stale[scorer_of(one.column)]
-        counts[one.reason] = counts.get(one.reason, 0) + one.rows
+    stale: dict[str, Counter[str]] = {identity.scorer: Counter() for identity in identities}
+    for columns in backlog(root, dataset, identities).stale.values() if dataset else ():
+        for column, counts in columns.items():
+            stale[scorer_of(column)].update(counts)
     with open_instance(platform.home) as instance:
         from lance_assets.definitions import build  # looks for the home that open_instance named
 
