@@ -11,7 +11,6 @@ from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
 from lance_assets.store.schema import DESCRIPTIONS
-from lance_assets.store.trials import Limits
 
 #: One partition per batch; a cache of data/captions, refilled by the job discover_batches.
 BATCHES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
@@ -34,12 +33,6 @@ def table_schema(schema: pa.Schema) -> dg.TableSchema:
 
 def data_root(platform: Platform) -> DataRoot:
     return DataRoot(platform.home.data)
-
-
-def drift_limits(platform: Platform) -> Limits:
-    """How far labels may move when another version of a scorer replaces them, as platform.yaml says."""
-    config = platform.config()
-    return Limits(filter=config.sft.filter, **config.checks.drift.model_dump())
 
 
 def forced(context: dg.AssetExecutionContext) -> bool:

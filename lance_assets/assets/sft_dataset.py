@@ -6,7 +6,8 @@ from functools import partial
 import dagster as dg
 import pyarrow as pa
 
-from lance_assets.assets.common import PlatformParam, data_root, drift_limits, table_schema
+from lance_assets.assets.common import PlatformParam, data_root, table_schema
+from lance_assets.compute.drift import drift_limits
 from lance_assets.compute.groups import content_groups
 from lance_assets.compute.registry import active_scorers
 from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, selection_of

@@ -18,6 +18,7 @@ from lance_assets.automation.renewals import tail_of
 from lance_assets.automation.requests import IMAGES, MODEL, RAW_CAPTIONS, Request, score_asset
 from lance_assets.automation.runs import run_request
 from lance_assets.automation.world import attempts, columns_of, look, relabelling
+from lance_assets.compute.drift import held_back
 from lance_assets.compute.scorers import platform_scorers
 from lance_assets.errors import BadInput, Unreachable
 from lance_assets.partitions import PARTITIONS
@@ -119,7 +120,8 @@ def _tail(platform: Platform, loaded: Sequence[str]) -> Tick:
         world = look(platform, context.instance, scorers)
         columns = relabelling(platform, context.instance, scorers, world)
         coming = arriving(platform, context.instance, world) if said.new_samples else []
-        why = tail.unsettled(world.found, columns, world.flight, coming, {})
+        held = held_back(platform, world.dataset, list(scorers)) if world.dataset else ""
+        why = tail.unsettled(world.found, columns, world.flight, coming, held)
         before = attempts(context.instance, world.order, tail.TAIL, said)
         found = tail.plan(
             tail_of(platform, context.instance, scorers, why), said.train, world.flight, before, world.now

@@ -9,7 +9,7 @@ a fresh cursor is lost. And they are fixed when the code is loaded, while platfo
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from lance_assets.audit.stale import reasons
@@ -66,11 +66,11 @@ def unsettled(
     columns: Plan,
     flight: Flight,
     arriving: Collection[str],
-    blocked: Mapping[str, str],
+    held_back: str,
 ) -> str:
     """Why no training set should be pinned now: rows or scores are on their way (`arriving`: batches that are about to
-    be downloaded), a column that nobody paused holds values that its scorer would not give now, or a check failed
-    (`blocked`: why, by asset).
+    be downloaded), a column that nobody paused holds values that its scorer would not give now, or labels moved too far
+    (`held_back`: which, and how; see compute.drift).
 
     Rows that were never scored and cannot be now (a budget is spent, a server is down) do not hold it up: a filter does
     not select them.
@@ -88,9 +88,7 @@ def unsettled(
             wrong = [batch for batch in batches if set(reasons(found, batch, scorer)) & set(WRONG)]
             if wrong and why != PAUSED:
                 return f"{score_asset(scorer)} is stale in {len(wrong)} batches: {why}"
-    for asset, why in blocked.items():
-        return f"{asset}: {why}"
-    return ""
+    return held_back
 
 
 def plan(tail: Tail, train: str, flight: Flight, attempts: Attempts, now: float) -> TailPlan:

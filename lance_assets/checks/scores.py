@@ -9,9 +9,10 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from lance_assets.assets.common import BATCHES, PlatformParam, data_root, drift_limits
+from lance_assets.assets.common import BATCHES, PlatformParam, data_root
 from lance_assets.assets.scores import score_key
 from lance_assets.checks.finding import Finding, batches_of, evaluation
+from lance_assets.compute.drift import drift_limits
 from lance_assets.compute.preview import batch_values, moves_sheet
 from lance_assets.compute.registry import active_scorers
 from lance_assets.preview.comparison import comparison_markdown

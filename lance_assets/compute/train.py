@@ -16,7 +16,7 @@ from lance_assets.settings import SourceEntry
 from lance_assets.training import tune
 from lance_assets.training.evaluate import FORMAT, evaluate
 from lance_assets.training.facts import DEMO
-from lance_assets.training.folder import MANIFEST, digests
+from lance_assets.training.folder import EVALUATION, MANIFEST, digests
 from lance_assets.training.launch import task_environment
 from lance_assets.training.manifest import read_manifest
 from lance_assets.training.trust import BLOCKING, CHECKS
@@ -37,8 +37,6 @@ __all__ = [
     "merged",
     "recipe_sha256",
 ]
-
-EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)

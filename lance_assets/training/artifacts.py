@@ -9,18 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lance_assets.errors import BadInput
+from lance_assets.training.folder import DIGESTS, ENVIRONMENT, EVALUATION, LATEST, MANIFEST, RECIPE, SUMMARY
 from lance_assets.training.manifest import read_manifest
 
-#: What a checkpoint was made of. Its presence says that training ended.
-SUMMARY = "lance_assets.json"
-MANIFEST = "manifest.json"
-RECIPE = "recipe.json"
-ENVIRONMENT = "environment.json"
-#: SHA-256 by file name.
-DIGESTS = "digests.json"
-EVALUATION = "evaluation.json"
-#: In the folder of all checkpoints: the summary of the one that was materialized last.
-LATEST = "latest.json"
 WEIGHTS = "*.safetensors"
 #: Files are compared with their digests where they are not larger than that together.
 COMPARED_BYTES = 256 << 20

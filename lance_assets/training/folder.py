@@ -26,6 +26,9 @@ DIGESTS = "digests.json"
 #: The rows of both sides: `side`, `id`, `image_sha256`.
 ROWS = "rows.parquet"
 CARD = "README.md"
+EVALUATION = "evaluation.json"
+#: In the folder of all checkpoints: the summary of the one that was materialized last.
+LATEST = "latest.json"
 MODEL_FILES = (
     "*.safetensors",
     "*.safetensors.index.json",

@@ -11,14 +11,13 @@ from typing import Any
 
 from lance_assets.atomic import write_json
 from lance_assets.errors import BadInput
-from lance_assets.training.folder import SUMMARY, model_digest, model_folder
+from lance_assets.training.folder import EVALUATION, SUMMARY, model_digest, model_folder
 from lance_assets.training.merge import ADAPTER
 
 FOLDER = "labeller"
 CURRENT = "current.json"
 #: Beside the weights: which checkpoint they were, why and when it was promoted.
 PROMOTION = "promotion.json"
-EVALUATION = "evaluation.json"
 
 
 def labeller_folder(models: Path, digest: str) -> Path:

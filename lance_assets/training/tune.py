@@ -14,7 +14,7 @@ from lance_assets.atomic import write_json
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
 from lance_assets.training import rows
-from lance_assets.training.folder import RECIPE, finish, model_digest, read_summary
+from lance_assets.training.folder import LATEST, RECIPE, finish, model_digest, read_summary
 from lance_assets.training.launch import prepare, train
 from lance_assets.training.manifest import side
 from lance_assets.training.merge import ADAPTER, merge
@@ -24,7 +24,6 @@ from lance_assets.training.tiny import build_tiny
 
 Report = Callable[[str], None]
 
-LATEST = "latest.json"
 #: As `model_name_or_path` in a recipe: the tiny Qwen2.5-VL that is built here.
 TINY = "tiny"
 TINY_CAPTIONS = 500

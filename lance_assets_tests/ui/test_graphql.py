@@ -15,7 +15,7 @@ BATCHED = {
     "score/duplicate",
     "score/redness",  # of a file in the home
 }
-WHOLE = {"alignment_model", "sft_dataset", "data_card", "qwen_vl_checkpoint", "evaluation"}
+WHOLE = {"alignment_model", "sft_dataset", "data_card", "qwen_vl_checkpoint", "merged_model", "evaluation"}
 SCALARS = {"mean", "p05", "p50", "p95", "null_fraction", "rows", "failed"}
 
 
