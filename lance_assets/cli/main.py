@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     status.add(command("status", "what is stored, stale and queued, what works by itself, what failed last"))
     audit.add(command("audit", "where rows, labels, versions and checkpoints come from; the data card"))
     retry.add(command("retry", "rows that were rejected are tried again, and only these"))
-    promote.add(command("promote", "accepts labels that moved too far when their scorer changed, or lets a tuned model label"))
+    promote.add(command("promote", "accepts labels that moved too far, or makes a tuned model the one that labels"))
     maintain.add(command("maintain", "compaction, cleanup and verification of the tables, safe while others work"))
     dev.add(command("dev", "Dagster's web UI and daemon, a Ray head and the demo's servers, all on loopback"))
     ray.add(command("ray", "a Ray head on loopback that runs can join, so that they start faster"))
