@@ -179,7 +179,7 @@ def test_status_agrees(shop, third):
     assert found["batches"] == {"known": third.summary["batches"], "pending": []}
     assert found["rows"] == {"stored": rows["stored"], "rejected": rows["rejected"]}
     assert found["stale"] == {name: {} for name in SCORERS}
-    assert found["queue"] == {"queued": 0, "running": 0, "dead": 0}
+    assert found["queue"] == {"queued": 0, "running": 0, "dead": 0, "backfills": []}
     assert found["last_failures"] == []
 
 

@@ -102,8 +102,9 @@ def test_the_most_valuable_rows_are_asked_first_and_those_without_a_value_last(m
 
 
 def test_what_waits_is_taken_by_its_value_whichever_call_it_came_with():
-    crew, go, taken = Crew(1, "test"), threading.Event(), list[str]()
-    futures = [crew.submit(0.0, lambda: go.wait(10))]
+    crew, busy, go, taken = Crew(1, "test"), threading.Event(), threading.Event(), list[str]()
+    futures = [crew.submit(0.0, lambda: busy.set() or go.wait(10))]
+    assert busy.wait(10)
     for call, values in (("first", (1.0, 5.0, -math.inf)), ("second", (3.0, 5.0))):
         futures += [crew.submit(value, partial(taken.append, f"{call} {value}")) for value in values]
     go.set()
