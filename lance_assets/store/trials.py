@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lance_assets.errors import BadInput
 from lance_assets.store import ledger
 from lance_assets.store.claims import Busy, claim
 from lance_assets.store.columns import CellState, state_of
@@ -115,12 +116,21 @@ def require_accepted(root: DataRoot, dataset: lance.LanceDataset, columns: Seque
             raise HeldBack(_refusal(column, failed))
 
 
-def end_trial(root: DataRoot, column: str, batch: str, promotion: Mapping[str, Any]) -> None:
-    """Accepts the labels of a batch on somebody's word, which its report tells from then on. Raises Busy."""
+def end_trial(root: DataRoot, judged: Report, limits: Limits, promotion: Mapping[str, Any]) -> None:
+    """Accepts the labels of a batch on somebody's word, which its report tells from then on. Raises Busy, and BadInput
+    where the labels, or what they are compared with, are not those that were `judged`: nobody has seen these."""
+    column, batch = judged["column"], judged["batch"]
     with claim(root, batch, timeout=PATIENTLY):
-        report = _report(root, column, batch) or {}
-        write_json(root, _report_name(column, batch), report | {"promotion": dict(promotion)})
+        before = _trial(root, column, batch)
+        found = None if before is None else _compared(root, open_images(root), column, batch, before, limits)
+        if found is None or _said(found) != _said(judged):
+            raise BadInput(f"labels of {column} in {batch} changed since they were compared: look at them again")
+        write_json(root, _report_name(column, batch), found | {"promotion": dict(promotion)})
         delete(root, _trial_name(column, batch))
+
+
+def _said(report: Report) -> Report:
+    return {name: value for name, value in report.items() if name != "time"}
 
 
 def named_in(filter: str | None, columns: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from lance_assets.errors import BadInput
 from lance_assets.store import labelling, trials
+from lance_assets.store import promotions as promotions_of
 from lance_assets.store.cells import Cells
 from lance_assets.store.claims import claim
 from lance_assets.store.promotions import promote, promotions
@@ -108,6 +109,35 @@ def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
     with pytest.raises(BadInput, match="reason"):
         promote(root, COLUMN, LIMITS, "ann", "  ")
     assert on_trial(root, COLUMN) == [A] and promotions(root) == []
+
+
+def test_labels_that_change_while_they_are_promoted_are_not_accepted_unseen(root, labelled, monkeypatch):
+    labelled.cells = scores(30)
+    labelled(A, SECOND)
+    whole = promotions_of.end_trial
+
+    def relabelled_before(*said):
+        labelled.cells = scores(60)
+        labelled(A, THIRD)
+        whole(*said)
+
+    monkeypatch.setattr(promotions_of, "end_trial", relabelled_before)
+    with pytest.raises(BadInput, match=r"changed since they were compared"):
+        promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
+    assert on_trial(root, COLUMN) == [A] and promotions(root) == []
+
+
+def test_a_promotion_names_only_batches_whose_trial_ended_and_those_that_are_left(root, labelled, monkeypatch):
+    labelled.cells = scores(30)
+    for batch in (A, B):
+        labelled(batch, SECOND)
+    monkeypatch.setattr(trials, "BRIEFLY", 0)
+    monkeypatch.setattr(trials, "PATIENTLY", 0)
+    with claim(root, B):
+        told = promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
+    assert [one["batch"] for one in told["verdicts"]] == [A] and "being written" in told["left"][B]
+    assert promotions(root) == [told] and on_trial(root, COLUMN) == [B]
+    assert judged(root)["promotion"]["by"] == "ann" and "promotion" not in judged(root, B)
 
 
 def test_a_third_version_is_compared_with_the_labels_that_were_accepted_last(root, labelled):
