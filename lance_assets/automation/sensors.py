@@ -120,13 +120,16 @@ def _tail(platform: Platform, loaded: Sequence[str]) -> Tick:
         world = look(platform, context.instance, scorers)
         columns = relabelling(platform, context.instance, scorers, world)
         coming = arriving(platform, context.instance, world) if said.new_samples else []
-        held = held_back(platform, world.dataset, list(scorers)) if world.dataset else ""
-        why = tail.unsettled(world.found, columns, world.flight, coming, held)
+        why = tail.unsettled(world.found, columns, world.flight, coming)
         before = attempts(context.instance, world.order, tail.TAIL, said)
         found = tail.plan(
             tail_of(platform, context.instance, scorers, why), said.train, world.flight, before, world.now
         )
-        return _result([found.request] if found.request else [], found.says)
+        if found.request is None or world.dataset is None:
+            return _skipped(found.says)
+        # Last, and only where something would be asked for: it reads labels.
+        held = held_back(platform, world.dataset, list(scorers))
+        return _skipped(held) if held else _result([found.request], found.says)
 
     return tick
 

@@ -21,7 +21,8 @@ from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of, is_number
 from lance_assets.store.failures import failures
 from lance_assets.store.files import DataRoot
-from lance_assets.store.trials import Report, comparable, judge, named_in
+from lance_assets.store.moved import Report
+from lance_assets.store.trials import comparable, judge, named_in
 
 COVERAGE, RANGE, DRIFT = "coverage", "range", "drift"
 SAID = {

@@ -80,5 +80,4 @@ def words(told: Promotion) -> list[str]:
     lines += [f"verdict   {one['batch']}: {'; '.join(one['why'])}" for one in told["verdicts"]]
     left = told.get("left", {})
     lines += [f"left      {batch}: {why}" for batch, why in left.items()]
-    following = "promote again: some labels wait still" if left else "materialize sft_dataset, or lance-assets run again"
-    return [*lines, f"next      {following}"]
+    return [*lines, f"next      {'promote again' if left else 'materialize sft_dataset, or lance-assets run again'}"]

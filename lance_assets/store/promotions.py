@@ -1,7 +1,7 @@
 """promotions/<time>-<id>.json: who accepted labels that moved more than allowed, when, why, and what had been found.
 
-A promotion is written before the labels' trials end, so that a kill leaves at worst one that is told twice; where a trial
-could not end, it is written again with those that did, and nothing changes it from then on.
+A promotion is written before the labels' trials end, so that a kill leaves at worst one that is told twice; where a
+trial could not end, it is written again with those that did, and nothing changes it from then on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from lance_assets.errors import BadInput
 from lance_assets.store import ledger
 from lance_assets.store.claims import Busy
 from lance_assets.store.files import DataRoot, delete, names, read_json, write_json
-from lance_assets.store.trials import Limits, end_trial, judge, on_trial
+from lance_assets.store.moved import Limits
+from lance_assets.store.trials import end_trial, judge, on_trial
 
 FOLDER = "promotions"
 

@@ -9,8 +9,8 @@ from lance_assets.checks.fresh import freshness
 from lance_assets.checks.promoted import promoted
 from lance_assets.errors import BadInput
 from lance_assets.partitions import PARTITIONS
+from lance_assets.store.moved import Limits
 from lance_assets.store.promotions import promote
-from lance_assets.store.trials import Limits
 from lance_assets_tests.numbered import KEY, ROWS, A, B, Place
 from lance_assets_tests.tables import image_rows
 

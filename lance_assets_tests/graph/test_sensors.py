@@ -267,3 +267,16 @@ def test_the_training_set_is_renewed_when_the_table_or_the_selection_changed(pla
     assert platform.tick("tail").tags[0]["lance_assets/relabel_reason"] == "the table changed"
     platform.run(["score/words"], range_tags(*[platform.partitions()[0]] * 2), STARTED)
     assert platform.tick("tail").runs == []
+
+
+def test_labels_that_moved_too_far_are_asked_for_last_and_hold_the_training_set_up(platform, found, monkeypatch):
+    from lance_assets.automation import sensors
+
+    asked = []
+    monkeypatch.setattr(sensors, "held_back", lambda *_: asked.append(1) or "score_words moved too far")
+    for key in platform.partitions():
+        add_batch(platform.root, key, 2)
+    assert "is stale in" in platform.tick("tail").says and not asked
+    platform.say(automation={"paused": ["sharpness", "words"]})
+    held = platform.tick("tail")
+    assert (held.runs, held.says, asked) == ([], "score_words moved too far", [1])

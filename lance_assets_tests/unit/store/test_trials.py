@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from lance_assets.errors import BadInput
-from lance_assets.store import labelling, trials
+from lance_assets.store import labelling, moved, trials
 from lance_assets.store import promotions as promotions_of
 from lance_assets.store.cells import Cells
 from lance_assets.store.claims import claim
+from lance_assets.store.moved import Limits
 from lance_assets.store.promotions import promote, promotions
 from lance_assets.store.selection import latest_manifest, pin
 from lance_assets.store.table import open_images
-from lance_assets.store.trials import HeldBack, Limits, judge, on_trial, require_accepted
+from lance_assets.store.trials import HeldBack, judge, on_trial, require_accepted
 from lance_assets_tests.histories import store, with_other_picture
 from lance_assets_tests.labels import SHARP, WORDS, Labeller
 from lance_assets_tests.tables import add_batch, image_rows
@@ -109,6 +110,31 @@ def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
     with pytest.raises(BadInput, match="reason"):
         promote(root, COLUMN, LIMITS, "ann", "  ")
     assert on_trial(root, COLUMN) == [A] and promotions(root) == []
+
+
+def test_what_was_judged_is_not_compared_again_until_labels_or_limits_change(root, labelled, monkeypatch):
+    labelled.cells = scores(30)
+    for batch in (A, B):
+        labelled(batch, SECOND)
+    compared, whole = [], moved.compared
+    monkeypatch.setattr(trials, "compared", lambda *said: (compared.append(said[3]), whole(*said))[1])
+
+    def asked(limits=LIMITS, **more):
+        compared.clear()
+        with pytest.raises(HeldBack) as refused:
+            require_accepted(root, open_images(root), [COLUMN], limits, **more)
+        return list(compared), str(refused.value)
+
+    names, says = asked(count=False)
+    assert names == [A] and "in at least 1 batch (a)" in says
+    for batch in (A, B):
+        judged(root, batch)
+    names, says = asked()
+    assert names == [] and "in 2 batches (a, b)" in says
+    assert asked(replace(LIMITS, psi=0.2))[0] == [A, B]
+    labelled.cells = scores(40)
+    labelled(B, THIRD)
+    assert asked()[0] == [B]
 
 
 def test_labels_that_change_while_they_are_promoted_are_not_accepted_unseen(root, labelled, monkeypatch):
