@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from dagster_ray import RayResource
 
-from lance_assets.assets.common import PlatformParam, data_root, forced, raise_failures
+from lance_assets.assets.common import PlatformParam, data_root, due_at, forced, raise_failures
 from lance_assets.assets.image_dataset import image_dataset
 from lance_assets.assets.score_page import describe, score_key, score_spec
 from lance_assets.compute.duplicates import find_duplicates
@@ -70,6 +70,7 @@ def _score(
         context.log.info,
         platform.home,
         forced(context),
+        due_at(context),
     )
     costs = {name: scorer.spent for name, scorer in chosen.items()}
     yield from _finish(
@@ -99,6 +100,7 @@ def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
             context.log.info,
             platform.home.cache / "duplicates",
             force=forced(context),
+            due=due_at(context),
         )
         yield from _finish(context, root, {now.name: now}, found)
 

@@ -7,7 +7,9 @@ import json
 import dagster as dg
 import pytest
 
+from lance_assets.assets.common import due_at
 from lance_assets.automation.renewals import tail_of
+from lance_assets.automation.requests import FOR_TAG
 from lance_assets.automation.runs import in_flight, tried
 from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, needs_fit, platform_scorers, selection_of
 from lance_assets.compute.train import recipe_sha256
@@ -280,3 +282,13 @@ def test_labels_that_moved_too_far_are_asked_for_last_and_hold_the_training_set_
     platform.say(automation={"paused": ["sharpness", "words"]})
     held = platform.tick("tail")
     assert (held.runs, held.says, asked) == ([], "score_words moved too far", [1])
+
+
+@pytest.mark.parametrize(("tags", "waits"), [({FOR_TAG: "relabel"}, True), ({}, False)])
+def test_a_run_of_a_sensor_leaves_what_backs_off_alone_and_one_of_a_person_does_not(platform, tags, waits):
+    @dg.asset
+    def looks(context):
+        return dg.MaterializeResult(metadata={"waits": due_at(context) is not None})
+
+    done = dg.materialize([looks], instance=platform.instance, tags=tags)
+    assert done.asset_materializations_for_node("looks")[0].metadata["waits"].value is waits
