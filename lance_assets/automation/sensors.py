@@ -121,7 +121,8 @@ def _tail(platform: Platform, loaded: Sequence[str]) -> Tick:
         columns = relabelling(platform, context.instance, scorers, world)
         coming = arriving(platform, context.instance, world) if said.new_samples else []
         why = tail.unsettled(world.found, columns, world.flight, coming)
-        before = attempts(context.instance, world.order, tail.TAIL, said)
+        # A training may take longer than runs are looked back at otherwise: a broken one is not to be tried for ever.
+        before = attempts(context.instance, world.order, tail.TAIL, said, ever=True)
         found = tail.plan(
             tail_of(platform, context.instance, scorers, why), said.train, world.flight, before, world.now
         )

@@ -77,8 +77,11 @@ def columns_of(platform: Platform, scorers: Mapping[str, Scorer], dataset: lance
     ]
 
 
-def attempts(instance: dg.DagsterInstance, order: Sequence[str], what: str, said: Automation) -> Attempts:
-    return Attempts(tried(instance, order, what), said.retry_after_s)
+def attempts(
+    instance: dg.DagsterInstance, order: Sequence[str], what: str, said: Automation, ever: bool = False
+) -> Attempts:
+    """`ever`: tries are counted however long ago they were."""
+    return Attempts(tried(instance, order, what, ever), said.retry_after_s)
 
 
 def relabelling(platform: Platform, instance: dg.DagsterInstance, scorers: Mapping[str, Scorer], world: World) -> Plan:

@@ -2,19 +2,21 @@
 ask for."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 from importlib import resources
 
 import dagster as dg
+import psutil
 import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 from dagster._daemon.types import DaemonHeartbeat
 
 from lance_assets.automation.alerts import alert_on_failure
-from lance_assets.automation.dead_runs import PID_TAG, free_dead_runs, process_tag
+from lance_assets.automation.dead_runs import PID_TAG, free_dead_runs, process_tag, reap
 from lance_assets.automation.failed_steps import events_of, failures
 from lance_assets.automation.webhook import VARIABLE
 from lance_assets.cli.health import backfills, daemon, health_words, instigators
@@ -158,14 +160,32 @@ def test_a_run_whose_process_died_is_failed_and_others_are_left_alone(instance):
     gone.wait()
     mine = process_tag()
     here, started, host = mine.split("-", 2)
-    tags = [mine, f"{gone.pid}-{started}-{host}", f"{here}-1-{host}", f"{gone.pid}-{started}-elsewhere"]
+    stepped = f"{here}-{int(started) - 2}-{host}"  # the clock was set since
+    tags = [mine, f"{gone.pid}-{started}-{host}", f"{here}-1-{host}", f"{gone.pid}-{started}-elsewhere", stepped]
     runs = [
         instance.create_run_for_job(job, tags={PID_TAG: tag}, status=dg.DagsterRunStatus.STARTED).run_id for tag in tags
     ]
     said = free_dead_runs(dg.build_sensor_context(instance=instance))
     statuses = [instance.get_run_by_id(run).status for run in runs]
-    assert statuses == [dg.DagsterRunStatus[one] for one in ("STARTED", "FAILURE", "FAILURE", "STARTED")]
+    assert statuses == [dg.DagsterRunStatus[one] for one in ("STARTED", "FAILURE", "FAILURE", "STARTED", "STARTED")]
     assert runs[1] in str(said) and runs[3] not in str(said)
+
+
+def test_a_run_whose_process_is_a_zombie_is_failed(instance):
+    job = dg.GraphDefinition(name="empty").to_job()
+    zombie = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = psutil.Process(zombie.pid)
+    host = process_tag().split("-", 2)[2]
+    tag = f"{zombie.pid}-{int(process.create_time())}-{host}"
+    run = instance.create_run_for_job(job, tags={PID_TAG: tag}, status=dg.DagsterRunStatus.STARTED).run_id
+    assert reap(instance) == []
+    assert zombie.stdin is not None
+    zombie.stdin.close()
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert reap(instance) == [run]
+    finally:
+        zombie.wait()
 
 
 def test_the_daemon_counts_as_alive_as_long_as_it_says_so(instance):

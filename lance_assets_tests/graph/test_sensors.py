@@ -8,9 +8,11 @@ import dagster as dg
 import pytest
 
 from lance_assets.assets.common import due_at
+from lance_assets.automation import runs
 from lance_assets.automation.renewals import tail_of
 from lance_assets.automation.requests import FOR_TAG
 from lance_assets.automation.runs import in_flight, tried
+from lance_assets.automation.world import attempts
 from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, needs_fit, platform_scorers, selection_of
 from lance_assets.compute.train import recipe_sha256
 from lance_assets.scoring.alignment import NOTHING
@@ -226,6 +228,15 @@ def test_runs_that_are_over_are_remembered_with_what_they_were_for(platform, fou
     (one,) = tried(platform.instance, order, "relabel")
     assert (one.assets, list(one.batches), one.made) == (LABELS[1:], order[:2], {"score/words": "1 abc"})
     assert one.began <= one.ended
+
+
+def test_trainings_that_failed_are_counted_however_long_ago_they_were(platform, found, monkeypatch):
+    tags = {FOR_TAG: "tail", "lance_assets/made": json.dumps({"qwen_vl_checkpoint": "7 abc"})}
+    platform.run(["qwen_vl_checkpoint"], tags, FAILURE)
+    monkeypatch.setattr(runs, "LOOK_BACK_S", 0.0)
+    assert tried(platform.instance, [], "tail") == []
+    said = Platform(platform.home).config().automation
+    assert attempts(platform.instance, [], "tail", said, ever=True).count("qwen_vl_checkpoint", None, "7 abc") == 1
 
 
 def test_a_new_training_set_is_trained_on_and_evaluated_where_platform_yaml_says_so(platform):
