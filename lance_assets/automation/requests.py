@@ -99,9 +99,9 @@ class Attempts:
             return float("-inf")
         return max(ends) + min(self.first_s * 2 ** min(len(ends) - 1, 30), LONGEST_WAIT_S)
 
-    def count(self, asset: str, batch: str | None, made: str) -> int:
-        """How often it was tried in vain, as it would be made now."""
-        return len(self._ends(asset, batch, made, float("-inf")))
+    def count(self, asset: str, batch: str | None, made: str, since: float = float("-inf")) -> int:
+        """How often it was tried in vain since then, as it would be made now."""
+        return len(self._ends(asset, batch, made, since))
 
     def _ends(self, asset: str, batch: str | None, made: str, since: float) -> list[float]:
         runs = self._by.get((asset, batch), ())

@@ -206,6 +206,7 @@ def test_a_home_gets_instance_settings_that_dagster_takes_an_alert_and_no_mainte
     dagster_instance_config(str(tmp_path))
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.telemetry_enabled is False and instance.nux_enabled is False
+        assert instance.get_sensor_settings()["use_threads"] and instance.get_sensor_settings()["num_workers"] == 4
         assert instance.run_monitoring_enabled and instance.run_retries_enabled
         assert instance.run_retries_max_retries == 0 and not instance.run_retries_retry_on_asset_or_op_failure
         assert instance.get_concurrency_config().pool_config.default_pool_limit == 1

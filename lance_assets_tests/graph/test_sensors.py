@@ -148,7 +148,9 @@ def test_stale_columns_are_asked_for_together_and_unknown_batches_registered(pla
     assert platform.tick("relabel").runs == asked.runs[1:]
     platform.say(automation={"paused": ["words"]})
     assert platform.tick("relabel").runs == [(LABELS[:1], asked.runs[1][1])]
-    platform.say(automation={"paused": ["beauty"]})
+    platform.say(automation={"paused": ["beauty", "words"]})
+    assert platform.tick("relabel").runs == [(LABELS[:1], asked.runs[1][1])], "a name of nobody stops nothing"
+    platform.say(automation={"paused": ["beauty", "sharpness", "words"]})
     assert "automation.paused: there is no scorer beauty" in platform.tick("relabel").says
 
 
