@@ -13,7 +13,7 @@ from lance_assets.assets.score_page import describe, score_key, score_spec
 from lance_assets.compute.duplicates import find_duplicates
 from lance_assets.compute.label import Labelled
 from lance_assets.compute.label_models import label_with_models
-from lance_assets.compute.registry import active_scorers, fit
+from lance_assets.compute.registry import asked_scorers, fit
 from lance_assets.scoring.alignment import FIT_VERSION
 from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.duplicate import Duplicate
@@ -60,8 +60,7 @@ def own_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinitio
 def _score(
     context: dg.AssetExecutionContext, platform: Platform, names: Sequence[str]
 ) -> Iterable[dg.MaterializeResult]:
-    now = active_scorers(platform)
-    chosen, started = {name: now[name] for name in names}, datetime.now(UTC)
+    chosen, started = asked_scorers(platform, names), datetime.now(UTC)
     results = label_with_models(
         data_root(platform),
         context.partition_keys,
@@ -89,7 +88,7 @@ def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
     def body(
         context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
     ) -> Iterable[dg.MaterializeResult]:
-        root, now = data_root(platform), active_scorers(platform)[scorer.name]
+        root, now = data_root(platform), asked_scorers(platform, [scorer.name])[scorer.name]
         if not isinstance(now, Duplicate):
             raise TypeError(f"{now.name} is no scorer of duplicates")
         found = find_duplicates(

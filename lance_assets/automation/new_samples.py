@@ -22,7 +22,7 @@ from lance_assets.automation.requests import (
     Request,
     ranges,
 )
-from lance_assets.partitions import Batch
+from lance_assets.partitions import Batch, batch_keys
 from lance_assets.store.rejects import worth_another_try
 
 NEVER = float("-inf")
@@ -34,8 +34,9 @@ def sensor_name(source: str) -> str:
 
 
 def missing(keys: Sequence[str], stored: Collection[str], rejects: pa.Table) -> list[str]:
-    """The batches that lack images. One of which no row could be stored is done, too, unless another try may go
-    better."""
+    """The batches of these keys that lack images. One of which no row could be stored is done, too, unless another try
+    may go better."""
+    keys = batch_keys(keys)
     refused = Counter(rejects["batch"].to_pylist())
     empty = {key for key in keys if refused[key] >= Batch.parse(key).rows}
     settled = empty - worth_another_try(rejects) | set(stored)

@@ -14,7 +14,7 @@ from lance_assets.assets.scores import score_key
 from lance_assets.checks.finding import Finding, batches_of, evaluation
 from lance_assets.compute.drift import drift_limits
 from lance_assets.compute.preview import batch_values, moves_sheet
-from lance_assets.compute.registry import active_scorers
+from lance_assets.compute.registry import asked_scorers
 from lance_assets.preview.comparison import comparison_markdown
 from lance_assets.scoring.api import Scorer, State
 from lance_assets.settings import Platform
@@ -59,9 +59,10 @@ def score_checks(name: str, scorers: Mapping[str, Scorer]) -> dg.AssetChecksDefi
 
     @dg.multi_asset_check(name=f"{name}_checks", specs=specs, can_subset=True)
     def body(context: dg.AssetCheckExecutionContext, platform: PlatformParam) -> Iterable[Any]:
-        now = active_scorers(platform)
+        chosen = [spec for spec in specs if spec.key in context.selected_asset_check_keys]
+        now = asked_scorers(platform, {owners[spec.key] for spec in chosen})
         for spec in specs:
-            if spec.key in context.selected_asset_check_keys:
+            if spec in chosen:
                 column = Column(platform, now[owners[spec.key]])
                 look: Mapping[str, Callable[[str], Finding]] = {
                     COVERAGE: column.coverage,

@@ -20,6 +20,7 @@ from lance_assets.automation.dead_runs import PID_TAG, free_dead_runs, process_t
 from lance_assets.automation.failed_steps import events_of, failures
 from lance_assets.automation.webhook import VARIABLE
 from lance_assets.cli.health import backfills, daemon, health_words, instigators
+from lance_assets.cli.work import known_batches, pending
 from lance_assets.definitions import build
 from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Home, Platform
@@ -79,6 +80,14 @@ def test_seed_registers_what_the_sources_have_and_asks_for_what_has_no_row(platf
     add_batch(DataRoot(platform.home.data), second, 2)
     assert run(platform, instance, "seed").success and len(asked(instance)) == 2
     assert [one["status"] for one in backfills(instance)] == ["requested"] * 2
+
+
+def test_a_partition_that_somebody_made_by_hand_stops_neither_seed_nor_discovery_nor_status(platform, instance):
+    instance.add_dynamic_partitions(PARTITIONS, ["tomorrow"])
+    assert run(platform, instance, "discover_batches").success and run(platform, instance, "seed").success
+    _, first, second = instance.get_dynamic_partitions(PARTITIONS)
+    assert asked(instance) == [(["image_dataset", "raw_captions"], [first, second])]
+    assert pending(platform, known_batches(platform, instance)).batches == [first, second]
 
 
 def test_seed_fills_the_other_sources_where_one_cannot_be_read(platform, instance, tmp_path):
