@@ -115,7 +115,9 @@ class Column:
         return Finding(not beyond, text, told, severe=False)
 
     def drift(self, batch: str) -> Finding:
-        report = judge(self.root, self.name, batch, drift_limits(self.platform))
+        return self.drifted(judge(self.root, self.name, batch, drift_limits(self.platform)))
+
+    def drifted(self, report: Report | None) -> Finding:
         if report is None:
             return Finding(True, "nothing to compare: no version of the scorer replaced another one here")
         used = bool(named_in(self.platform.config().sft.filter, [self.name]))

@@ -67,26 +67,35 @@ def judge(root: DataRoot, column: str, batch: str, limits: Limits) -> Report | N
     if before is None:
         return _report(root, column, batch)
     try:
-        with claim(root, batch, timeout=BRIEFLY):
-            return _judged(root, column, batch, limits)
+        return judge_now(root, column, batch, limits, BRIEFLY)
     except Busy:
         return compared(root, open_images(root), column, batch, before, limits)
 
 
-def _judged(root: DataRoot, column: str, batch: str, limits: Limits) -> Report | None:
-    before = _trial(root, column, batch)
-    if before is None:
-        return _report(root, column, batch)
-    report = compared(root, open_images(root), column, batch, before, limits)
-    write_json(root, _report_name(column, batch), report)
-    if report["passed"]:
-        delete(root, _trial_name(column, batch))
-    return report
+def judge_now(root: DataRoot, column: str, batch: str, limits: Limits, wait_s: float = 0) -> Report | None:
+    """The same, but raises Busy where somebody works on the batch for longer than `wait_s` seconds."""
+    with claim(root, batch, timeout=wait_s):
+        before = _trial(root, column, batch)
+        if before is None:
+            return _report(root, column, batch)
+        report = compared(root, open_images(root), column, batch, before, limits)
+        write_json(root, _report_name(column, batch), report)
+        if report["passed"]:
+            delete(root, _trial_name(column, batch))
+        return report
 
 
 def on_trial(root: DataRoot, column: str) -> list[str]:
     """The batches of which labels are on trial, sorted."""
     return [name.removesuffix(".parquet") for name in names(root, f"{FOLDER}/{column}/trials")]
+
+
+def unjudged(root: DataRoot, dataset: lance.LanceDataset, column: str, limits: Limits) -> Iterator[str]:
+    """The batches on trial of which no report is about these labels and limits."""
+    for batch in on_trial(root, column):
+        before, known = _trial(root, column, batch), _report(root, column, batch)
+        if before is not None and not _about(known, dataset, column, batch, before, limits):
+            yield batch
 
 
 def require_accepted(
@@ -107,10 +116,16 @@ def _reports(root: DataRoot, dataset: lance.LanceDataset, column: str, limits: L
         before, known = _trial(root, column, batch), _report(root, column, batch)
         if before is None:
             continue
-        if known and known.get("of") == compared_with(dataset, column, batch, before, limits):
+        if known and _about(known, dataset, column, batch, before, limits):
             yield known
         else:
             yield compared(root, dataset, column, batch, before, limits)
+
+
+def _about(
+    known: Report | None, dataset: lance.LanceDataset, column: str, batch: str, before: pa.Table, limits: Limits
+) -> bool:
+    return known is not None and known.get("of") == compared_with(dataset, column, batch, before, limits)
 
 
 def end_trial(root: DataRoot, judged: Report, limits: Limits, promotion: Mapping[str, Any]) -> None:

@@ -8,11 +8,14 @@ import pytest
 from lance_assets.automation.failed_steps import failures
 from lance_assets.checks.fresh import freshness
 from lance_assets.checks.promoted import promoted
+from lance_assets.checks.trials import trials
 from lance_assets.definitions import build
 from lance_assets.errors import BadInput
 from lance_assets.partitions import PARTITIONS
+from lance_assets.store.claims import claim
 from lance_assets.store.moved import Limits
 from lance_assets.store.promotions import promote
+from lance_assets.store.trials import on_trial
 from lance_assets_tests.numbered import KEY, ROWS, A, B, Place, ends
 from lance_assets_tests.tables import image_rows
 
@@ -80,6 +83,29 @@ def test_a_new_version_that_moves_one_batch_blocks_the_training_set_until_it_is_
     assert after["rows"].value == before["rows"].value + 20 and "on purpose" in after["promotions"].value
     again = place.check(instance, DRIFT)
     assert again["drift", A].passed and "accepted by ann" in again["drift", A].description
+
+
+def test_trials_that_no_run_checked_are_judged_by_a_sensor_once(place, instance):
+    def looked(cursor=None):
+        with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+            result = trials(context, platform=place.platform)
+        if isinstance(result, dg.SkipReason):
+            return None, {}
+        assert isinstance(result, dg.SensorResult)
+        events = [one for one in result.asset_events if isinstance(one, dg.AssetCheckEvaluation)]
+        return result.cursor, {one.partition: one for one in events}
+
+    place.label(A, B)
+    place.says("2", add=30, below=20)
+    place.label(A, B)  # by a run that failed before its checks
+    with claim(place.root, A):
+        cursor, found = looked()
+    assert cursor is None and set(found) == {B} and found[B].passed
+    cursor, found = looked(cursor)
+    assert cursor and set(found) == {A} and not found[A].passed and found[A].metadata["crossed_in"].value == 20
+    assert on_trial(place.root, "score_number") == [A]
+    assert looked(cursor) == (None, {}), "nothing changed"
+    assert looked()[1] == {}, "a trial that failed is judged already"
 
 
 def test_a_column_that_the_filter_does_not_name_warns_and_blocks_nothing(place, instance):
