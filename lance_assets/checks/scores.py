@@ -19,10 +19,11 @@ from lance_assets.preview.comparison import comparison_markdown
 from lance_assets.scoring.api import Scorer, State
 from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of, is_number
+from lance_assets.store.comparison import named_in
 from lance_assets.store.failures import failures
 from lance_assets.store.files import DataRoot
 from lance_assets.store.moved import Report
-from lance_assets.store.trials import comparable, judge, named_in
+from lance_assets.store.trials import comparable, judge
 
 COVERAGE, RANGE, DRIFT = "coverage", "range", "drift"
 SAID = {

@@ -8,9 +8,10 @@ import lance
 
 from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of
+from lance_assets.store.comparison import named_in
 from lance_assets.store.files import DataRoot
 from lance_assets.store.moved import Limits
-from lance_assets.store.trials import HeldBack, named_in, require_accepted
+from lance_assets.store.trials import HeldBack, require_accepted
 
 
 def drift_limits(platform: Platform) -> Limits:

@@ -145,12 +145,6 @@ def _said(report: Report) -> Report:
     return {name: value for name, value in report.items() if name not in ("time", "of")}
 
 
-def named_in(filter: str | None, columns: Sequence[str]) -> list[str]:
-    """The columns that a filter speaks of."""
-    words = set("".join(c if c.isalnum() or c == "_" else " " for c in filter or "").split())
-    return [column for column in columns if column in words]
-
-
 def comparable(type: pa.DataType) -> bool:
     """Labels that can be compared one by one: numbers, truth values and texts."""
     tests: Sequence[Callable[[pa.DataType], bool]] = (

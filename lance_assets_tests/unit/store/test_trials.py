@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from lance_assets.errors import BadInput
+from lance_assets.preview.comparison import comparison_markdown
 from lance_assets.store import labelling, moved, trials
 from lance_assets.store import promotions as promotions_of
 from lance_assets.store.cells import Cells
 from lance_assets.store.claims import claim
+from lance_assets.store.columns import CellState
 from lance_assets.store.moved import Limits
 from lance_assets.store.promotions import promote, promotions
 from lance_assets.store.selection import latest_manifest, pin
@@ -110,6 +112,21 @@ def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
     with pytest.raises(BadInput, match="reason"):
         promote(root, COLUMN, LIMITS, "ann", "  ")
     assert on_trial(root, COLUMN) == [A] and promotions(root) == []
+
+
+def test_labels_that_are_lost_are_limited_whatever_the_filter_says(root, labelled):
+    def half_fail(identity, rows):
+        values = np.array([50.0] * rows.num_rows)
+        states = np.array([CellState.REFUSED if at % 2 else CellState.OK for at in range(rows.num_rows)], np.uint8)
+        return Cells.of(values, states)
+
+    labelled.cells = half_fail
+    labelled(A, SECOND)
+    report = judge(root, COLUMN, A, Limits(psi=100, crossing_share=0.05, filter=f"{COLUMN} IS NOT NULL"))
+    assert report is not None and report["lost_label"] == 20 and not report["passed"]
+    assert report["why"] == ["50.0% of rows lost their label, > 5.0%"]
+    assert report["no_threshold"] and "no comparison with a number" in comparison_markdown(report)
+    assert "none for this column" in comparison_markdown(report | {"no_threshold": False})
 
 
 def test_what_was_judged_is_not_compared_again_until_labels_or_limits_change(root, labelled, monkeypatch):
