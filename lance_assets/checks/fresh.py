@@ -86,8 +86,8 @@ def staleness(platform: Platform) -> dict[str, Finding]:
     if not exists(root):
         return {name: Finding(True, "no image is stored yet", severe=False) for name in scorers}
     dataset = open_images(root)
-    made = versions_in_use(root, dataset, [one.column for one in identities.values()])
     stale = backlog(root, dataset, list(identities.values())).stale
+    made = versions_in_use(root, dataset, list({column for found in stale.values() for column in found}))
     return {
         name: _finding(one, made.get(one.column, []), [found.get(one.column, {}) for found in stale.values()])
         for name, one in identities.items()
