@@ -29,6 +29,7 @@ from lance_assets.automation.sensors import sensors
 from lance_assets.checks.fresh import fresh_checks, freshness
 from lance_assets.checks.images import image_checks
 from lance_assets.checks.scores import score_checks
+from lance_assets.checks.trials import trials
 from lance_assets.compute.cluster import RayCluster
 from lance_assets.compute.labeller import Labeller
 from lance_assets.compute.registry import active_scorers
@@ -70,7 +71,7 @@ def build(platform: Platform) -> dg.Definitions:
         ],
         jobs=[seed, discover_batches, relabel_column_job(list(scorers)), maintenance],
         schedules=[nightly_maintenance],
-        sensors=[*sensors(platform, list(scorers)), freshness, free_dead_runs, alert_on_failure],
+        sensors=[*sensors(platform, list(scorers)), freshness, trials, free_dead_runs, alert_on_failure],
         resources={
             "platform": platform,
             "ray_cluster": RayCluster(address=config.ray.address, num_cpus=config.ray.num_cpus),

@@ -46,6 +46,12 @@ class Batch:
         return cls(match["source"], match["file"], int(match["first"]), int(match["end"]))
 
 
+def batch_keys(keys: Iterable[str]) -> list[str]:
+    """Those that follow the grammar: a partition that somebody made by hand may have any name, and is no batch."""
+    matches = ((key, KEY.fullmatch(key)) for key in keys)
+    return [key for key, match in matches if match is not None and int(match["first"]) < int(match["end"])]
+
+
 def uncovered(rows: int, covered: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """The gaps that the ranges `covered` leave in [0, rows), in order."""
     fences = [(0, 0), *sorted(covered), (rows, rows)]

@@ -1,6 +1,7 @@
 """What every asset body needs and nothing else: partitions, tags, properties of a run."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import dagster as dg
 import pyarrow as pa
@@ -17,6 +18,9 @@ BATCHES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 
 #: Tag of a run that does its work although nothing is stale.
 FORCE_TAG = "lance_assets/force"
+
+#: Tag of a run that a sensor asked for: which one.
+AUTOMATION_TAG = "lance_assets/automation"
 
 #: Tag of a run that loads rejected rows again: a reason, or ANY.
 RETRY_TAG, ANY = "lance_assets/retry", "any"
@@ -37,6 +41,12 @@ def data_root(platform: Platform) -> DataRoot:
 
 def forced(context: dg.AssetExecutionContext) -> bool:
     return context.run.tags.get(FORCE_TAG, "").lower() in ("1", "true", "yes")
+
+
+def due_at(context: dg.AssetExecutionContext) -> datetime | None:
+    """The time at which failures that back off are left alone: a sensor asks only for what is due. Whatever people ask
+    for is tried at once (None)."""
+    return datetime.now(UTC) if AUTOMATION_TAG in context.run.tags else None
 
 
 def ingest_mode(context: dg.AssetExecutionContext) -> Mode:

@@ -7,13 +7,13 @@ from typing import Any
 import dagster as dg
 from dagster_ray import RayResource
 
-from lance_assets.assets.common import PlatformParam, data_root, forced, raise_failures
+from lance_assets.assets.common import PlatformParam, data_root, due_at, forced, raise_failures
 from lance_assets.assets.image_dataset import image_dataset
 from lance_assets.assets.score_page import describe, score_key, score_spec
 from lance_assets.compute.duplicates import find_duplicates
 from lance_assets.compute.label import Labelled
 from lance_assets.compute.label_models import label_with_models
-from lance_assets.compute.registry import active_scorers, fit
+from lance_assets.compute.registry import asked_scorers, fit
 from lance_assets.scoring.alignment import FIT_VERSION
 from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.duplicate import Duplicate
@@ -60,8 +60,7 @@ def own_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinitio
 def _score(
     context: dg.AssetExecutionContext, platform: Platform, names: Sequence[str]
 ) -> Iterable[dg.MaterializeResult]:
-    now = active_scorers(platform)
-    chosen, started = {name: now[name] for name in names}, datetime.now(UTC)
+    chosen, started = asked_scorers(platform, names), datetime.now(UTC)
     results = label_with_models(
         data_root(platform),
         context.partition_keys,
@@ -70,6 +69,7 @@ def _score(
         context.log.info,
         platform.home,
         forced(context),
+        due_at(context),
     )
     costs = {name: scorer.spent for name, scorer in chosen.items()}
     yield from _finish(
@@ -88,7 +88,7 @@ def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
     def body(
         context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
     ) -> Iterable[dg.MaterializeResult]:
-        root, now = data_root(platform), active_scorers(platform)[scorer.name]
+        root, now = data_root(platform), asked_scorers(platform, [scorer.name])[scorer.name]
         if not isinstance(now, Duplicate):
             raise TypeError(f"{now.name} is no scorer of duplicates")
         found = find_duplicates(
@@ -99,6 +99,7 @@ def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
             context.log.info,
             platform.home.cache / "duplicates",
             force=forced(context),
+            due=due_at(context),
         )
         yield from _finish(context, root, {now.name: now}, found)
 

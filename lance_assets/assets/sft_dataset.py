@@ -13,11 +13,12 @@ from lance_assets.compute.registry import active_scorers
 from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, selection_of
 from lance_assets.preview.selection import makers_markdown, promotions_markdown, selection_markdown
 from lance_assets.store.columns import column_of
+from lance_assets.store.comparison import named_in
 from lance_assets.store.promotions import promotions
 from lance_assets.store.schema import IMAGES
 from lance_assets.store.selection import COLUMNS, manifest_name, pin
 from lance_assets.store.table import open_images
-from lance_assets.store.trials import named_in, require_accepted
+from lance_assets.store.trials import require_accepted
 
 
 def sft_dataset_asset(deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:

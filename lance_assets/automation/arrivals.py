@@ -21,6 +21,7 @@ from lance_assets.sources.base import Source
 from lance_assets.sources.open import open_source
 from lance_assets.store.captions import footers
 from lance_assets.store.files import DataRoot
+from lance_assets.store.ledger import IMAGE
 from lance_assets.store.rejects import read_rejects
 
 #: A source whose last run ended longer ago gives nothing more, for now.
@@ -59,7 +60,9 @@ def ask_source(platform: Platform, instance: dg.DagsterInstance, id: str, cursor
     before = attempts(instance, order, sensor_name(id), config.automation)
     limits = Limits(config.automation.runs, config.automation.batches_per_run)
     lacking = _lacking(platform, world, of_source(order, id))
-    asked = plan(id, lacking, changed, order, world.flight, before, _made(entry, config), limits, world.now)
+    stored_at = {batch: at for (batch, column), at in world.found.made.items() if column == IMAGE}
+    made = _made(entry, config)
+    asked = plan(id, lacking, changed, order, world.flight, before, made, limits, world.now, stored_at)
     waiting = f"; {len(lacking)} batches lack images" if lacking else ""
     return Asked(asked, new, signature if complete else None, f"{says}{waiting}")
 

@@ -15,7 +15,7 @@ from dagster._core.utils import make_new_backfill_id
 
 from lance_assets.automation.jobs import raise_unread, register_new
 from lance_assets.errors import BadInput
-from lance_assets.partitions import PARTITIONS
+from lance_assets.partitions import PARTITIONS, batch_keys
 from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of, scorer_of
 from lance_assets.store.files import DataRoot
@@ -70,7 +70,8 @@ def discover_and_fill(context: dg.OpExecutionContext, platform: dg.ResourceParam
     sensor. A source that cannot be read is named at the end; the others are filled."""
     unread = register_new(context, platform)
     stored = stored_batches(DataRoot(platform.home.data))
-    batches = [key for key in context.instance.get_dynamic_partitions(PARTITIONS) if key not in stored]
+    known = batch_keys(context.instance.get_dynamic_partitions(PARTITIONS))
+    batches = [key for key in known if key not in stored]
     _request(context, FILLED, batches, "first fill", {})
     raise_unread(unread)
 

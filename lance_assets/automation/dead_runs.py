@@ -7,6 +7,8 @@ import dagster as dg
 import psutil
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
+from lance_assets.compute.processes import same
+
 #: Tag of a run that names its process.
 PID_TAG = "lance_assets/process"
 
@@ -40,10 +42,7 @@ def _alive(tag: str) -> bool:
     pid, started, host = [*tag.split("-", 2), ""][:3]
     if host and host != socket.gethostname():
         return True
-    try:
-        return int(psutil.Process(int(pid)).create_time()) == int(started)
-    except (psutil.NoSuchProcess, ValueError):
-        return False
+    return pid.isdigit() and started.isdigit() and same(int(pid), int(started)) is not None
 
 
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)

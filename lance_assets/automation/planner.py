@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from lance_assets.partitions import Batch, new_batches
+from lance_assets.partitions import Batch, batch_keys, new_batches
 from lance_assets.sources.base import Source
 from lance_assets.sources.digest import rows_digest
 from lance_assets.store.captions import Footer
@@ -38,7 +38,7 @@ def look(
 ) -> Found:
     """Compares a source with the batches there are. A file that did not change is not read. After `most` files of which
     there is no batch yet it stops (None = never). Raises BadInput."""
-    keys = [Batch.parse(key) for key in known]
+    keys = [Batch.parse(key) for key in batch_keys(known)]
     paths = {key: footer.path for key, footer in footers.items()}
     seen = {*paths.values(), *(batch.file for batch in keys)}
     files = _Files(source, seen, most)

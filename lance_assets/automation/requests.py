@@ -12,7 +12,8 @@ LONGEST_WAIT_S = 3600.0
 #: So far back runs are looked at: long enough to see that a request waits LONGEST_WAIT_S by now.
 LOOK_BACK_S = 12 * 3600.0
 
-#: Tags of the runs that sensors ask for: which sensor, why, and what it would be made of (JSON by asset, see Attempts).
+#: Tags of the runs that sensors ask for: which sensor (AUTOMATION_TAG of assets.common, which this room does not know),
+#: why, and what it would be made of (JSON by asset, see Attempts).
 FOR_TAG, REASON_TAG, MADE_TAG = "lance_assets/automation", "lance_assets/relabel_reason", "lance_assets/made"
 PRIORITY_TAG = "dagster/priority"
 
@@ -98,9 +99,9 @@ class Attempts:
             return float("-inf")
         return max(ends) + min(self.first_s * 2 ** min(len(ends) - 1, 30), LONGEST_WAIT_S)
 
-    def count(self, asset: str, batch: str | None, made: str) -> int:
-        """How often it was tried in vain, as it would be made now."""
-        return len(self._ends(asset, batch, made, float("-inf")))
+    def count(self, asset: str, batch: str | None, made: str, since: float = float("-inf")) -> int:
+        """How often it was tried in vain since then, as it would be made now."""
+        return len(self._ends(asset, batch, made, since))
 
     def _ends(self, asset: str, batch: str | None, made: str, since: float) -> list[float]:
         runs = self._by.get((asset, batch), ())

@@ -45,10 +45,10 @@ def in_flight(instance: dg.DagsterInstance, order: Sequence[str], everything: Co
     return Flight(busy, own)
 
 
-def tried(instance: dg.DagsterInstance, order: Sequence[str], what: str) -> list[Tried]:
-    """The runs of one sensor that are over, the newest ones."""
+def tried(instance: dg.DagsterInstance, order: Sequence[str], what: str, ever: bool = False) -> list[Tried]:
+    """The runs of one sensor that are over, the newest ones; of the last hours, or with `ever` however old."""
     place = {key: at for at, key in enumerate(order)}
-    since = datetime.now(UTC) - timedelta(seconds=LOOK_BACK_S)
+    since = None if ever else datetime.now(UTC) - timedelta(seconds=LOOK_BACK_S)
     wanted = dg.RunsFilter(statuses=OVER, tags={FOR_TAG: what}, updated_after=since)
     return [_tried(record, order, place) for record in instance.get_run_records(wanted, limit=MOST_RUNS)]
 

@@ -91,7 +91,7 @@ def _relabel(platform: Platform, loaded: Sequence[str]) -> Tick:
         before = attempts(context.instance, world.order, RELABEL, said)
         columns = [one for one in columns_of(platform, scorers, world.dataset) if one.scorer not in said.paused]
         fits = fit_request(columns, bool(world.found.stale), world.flight, before, world.now)
-        says = "; ".join([_in_words(found), *_not_loaded(named, loaded)])
+        says = "; ".join([_in_words(found), *_not_loaded(named, loaded), *_not_there(said.paused, named)])
         return _result([*fits, *found.requests], says, world.unregistered)
 
     return tick
@@ -120,13 +120,17 @@ def _tail(platform: Platform, loaded: Sequence[str]) -> Tick:
         world = look(platform, context.instance, scorers)
         columns = relabelling(platform, context.instance, scorers, world)
         coming = arriving(platform, context.instance, world) if said.new_samples else []
-        held = held_back(platform, world.dataset, list(scorers)) if world.dataset else ""
-        why = tail.unsettled(world.found, columns, world.flight, coming, held)
-        before = attempts(context.instance, world.order, tail.TAIL, said)
+        why = tail.unsettled(world.found, columns, world.flight, coming)
+        # A training may take longer than runs are looked back at otherwise: a broken one is not to be tried for ever.
+        before = attempts(context.instance, world.order, tail.TAIL, said, ever=True)
         found = tail.plan(
             tail_of(platform, context.instance, scorers, why), said.train, world.flight, before, world.now
         )
-        return _result([found.request] if found.request else [], found.says)
+        if found.request is None or world.dataset is None:
+            return _skipped(found.says)
+        # Last, and only where something would be asked for: it reads labels.
+        held = held_back(platform, world.dataset, list(scorers))
+        return _skipped(held) if held else _result([found.request], found.says)
 
     return tick
 
@@ -152,6 +156,11 @@ def _not_loaded(named: Iterable[str], loaded: Sequence[str]) -> list[str]:
     """What to say of scorers that platform.yaml got since: Dagster cannot run an asset that it did not load."""
     strangers = [name for name in named if name not in loaded]
     return [f"platform.yaml names {', '.join(strangers)} by now: reload the code location"] if strangers else []
+
+
+def _not_there(paused: Sequence[str], named: Iterable[str]) -> list[str]:
+    """What to say of names in automation.paused that are no scorers (any more): they pause nothing."""
+    return [f"automation.paused: there is no scorer {name}" for name in sorted(set(paused) - set(named))]
 
 
 def _in_words(found: Plan) -> str:

@@ -66,11 +66,10 @@ def unsettled(
     columns: Plan,
     flight: Flight,
     arriving: Collection[str],
-    held_back: str,
 ) -> str:
     """Why no training set should be pinned now: rows or scores are on their way (`arriving`: batches that are about to
-    be downloaded), a column that nobody paused holds values that its scorer would not give now, or labels moved too far
-    (`held_back`: which, and how; see compute.drift).
+    be downloaded), or a column that nobody paused holds values that its scorer would not give now. Labels that moved
+    too far are asked for last (compute.drift).
 
     Rows that were never scored and cannot be now (a budget is spent, a server is down) do not hold it up: a filter does
     not select them.
@@ -88,7 +87,7 @@ def unsettled(
             wrong = [batch for batch in batches if set(reasons(found, batch, scorer)) & set(WRONG)]
             if wrong and why != PAUSED:
                 return f"{score_asset(scorer)} is stale in {len(wrong)} batches: {why}"
-    return held_back
+    return ""
 
 
 def plan(tail: Tail, train: str, flight: Flight, attempts: Attempts, now: float) -> TailPlan:

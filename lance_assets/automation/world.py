@@ -14,8 +14,7 @@ from lance_assets.automation.requests import IMAGES, MODEL, RAW_CAPTIONS, Attemp
 from lance_assets.automation.runs import in_flight, tried
 from lance_assets.automation.tail import CHECKPOINT, EVALUATION, TRAINING_SET
 from lance_assets.compute.label import identity_of
-from lance_assets.compute.scorers import needs_fit, platform_scorers
-from lance_assets.errors import BadInput
+from lance_assets.compute.scorers import needs_fit
 from lance_assets.partitions import PARTITIONS
 from lance_assets.scoring.alignment import Alignment
 from lance_assets.scoring.api import Scorer
@@ -77,15 +76,16 @@ def columns_of(platform: Platform, scorers: Mapping[str, Scorer], dataset: lance
     ]
 
 
-def attempts(instance: dg.DagsterInstance, order: Sequence[str], what: str, said: Automation) -> Attempts:
-    return Attempts(tried(instance, order, what), said.retry_after_s)
+def attempts(
+    instance: dg.DagsterInstance, order: Sequence[str], what: str, said: Automation, ever: bool = False
+) -> Attempts:
+    """`ever`: tries are counted however long ago they were."""
+    return Attempts(tried(instance, order, what, ever), said.retry_after_s)
 
 
 def relabelling(platform: Platform, instance: dg.DagsterInstance, scorers: Mapping[str, Scorer], world: World) -> Plan:
     """What there is to label now. Raises BadInput."""
     said = platform.config().automation
-    if strangers := sorted(set(said.paused) - platform_scorers(platform).keys()):
-        raise BadInput(f"{platform.home.platform_yaml}: automation.paused: there is no scorer {strangers[0]}")
     before = attempts(instance, world.order, RELABEL, said)
     limits = Limits(said.runs, said.batches_per_run)
     columns = columns_of(platform, scorers, world.dataset)

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from lance_assets.partitions import PARTITIONS
+from lance_assets.partitions import PARTITIONS, batch_keys
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def batches_of(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
     """The batches of a run; all of them where somebody started a check without naming any."""
     if context.has_partition_key or context.has_partition_key_range:
         return context.partition_keys
-    return context.instance.get_dynamic_partitions(PARTITIONS)
+    return batch_keys(context.instance.get_dynamic_partitions(PARTITIONS))
 
 
 def evaluation(key: dg.AssetCheckKey, finding: Finding, batch: str | None = None) -> dg.AssetCheckEvaluation:

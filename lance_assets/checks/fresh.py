@@ -15,7 +15,8 @@ from lance_assets.assets.common import PlatformParam, data_root
 from lance_assets.assets.scores import score_key
 from lance_assets.checks.finding import Finding, evaluation
 from lance_assets.compute.label import identity_of
-from lance_assets.compute.registry import active_scorers
+from lance_assets.compute.registry import active_scorers, asked_scorers
+from lance_assets.errors import BadInput, Unreachable
 from lance_assets.settings import Platform
 from lance_assets.store.backlog import backlog
 from lance_assets.store.staleness import Identity, versions_in_use
@@ -47,9 +48,11 @@ def fresh_checks(names: Sequence[str]) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(name="fresh_checks", specs=list(specs.values()), can_subset=True)
     def body(context: dg.AssetCheckExecutionContext, platform: PlatformParam) -> Iterable[Any]:
+        chosen = {name: spec for name, spec in specs.items() if spec.key in context.selected_asset_check_keys}
+        asked_scorers(platform, chosen)
         found = staleness(platform)
         for name, spec in specs.items():
-            if spec.key in context.selected_asset_check_keys:
+            if name in chosen:
                 yield evaluation(spec.key, found[name])
                 yield dg.Output(None, output_name=spec.get_python_identifier())
 
@@ -63,7 +66,10 @@ def fresh_checks(names: Sequence[str]) -> dg.AssetChecksDefinition:
 )
 def freshness(context: dg.SensorEvaluationContext, platform: PlatformParam) -> dg.SensorResult | dg.SkipReason:
     before: Mapping[str, str] = json.loads(context.cursor or "{}")
-    found = staleness(platform)
+    try:
+        found = staleness(platform)
+    except (BadInput, Unreachable) as error:  # said on the tick, as the other sensors do
+        return dg.SkipReason(str(error))
     now = {name: hashlib.sha256(one.text.encode()).hexdigest()[:16] for name, one in found.items()}
     changed = [name for name in found if now[name] != before.get(name)]
     if not changed:
@@ -80,8 +86,8 @@ def staleness(platform: Platform) -> dict[str, Finding]:
     if not exists(root):
         return {name: Finding(True, "no image is stored yet", severe=False) for name in scorers}
     dataset = open_images(root)
-    made = versions_in_use(root, dataset, [one.column for one in identities.values()])
     stale = backlog(root, dataset, list(identities.values())).stale
+    made = versions_in_use(root, dataset, list({column for found in stale.values() for column in found}))
     return {
         name: _finding(one, made.get(one.column, []), [found.get(one.column, {}) for found in stale.values()])
         for name, one in identities.items()

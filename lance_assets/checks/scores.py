@@ -14,14 +14,16 @@ from lance_assets.assets.scores import score_key
 from lance_assets.checks.finding import Finding, batches_of, evaluation
 from lance_assets.compute.drift import drift_limits
 from lance_assets.compute.preview import batch_values, moves_sheet
-from lance_assets.compute.registry import active_scorers
+from lance_assets.compute.registry import asked_scorers
 from lance_assets.preview.comparison import comparison_markdown
 from lance_assets.scoring.api import Scorer, State
 from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of, is_number
+from lance_assets.store.comparison import named_in
 from lance_assets.store.failures import failures
 from lance_assets.store.files import DataRoot
-from lance_assets.store.trials import Report, comparable, judge, named_in
+from lance_assets.store.moved import Report
+from lance_assets.store.trials import comparable, judge
 
 COVERAGE, RANGE, DRIFT = "coverage", "range", "drift"
 SAID = {
@@ -58,9 +60,10 @@ def score_checks(name: str, scorers: Mapping[str, Scorer]) -> dg.AssetChecksDefi
 
     @dg.multi_asset_check(name=f"{name}_checks", specs=specs, can_subset=True)
     def body(context: dg.AssetCheckExecutionContext, platform: PlatformParam) -> Iterable[Any]:
-        now = active_scorers(platform)
+        chosen = [spec for spec in specs if spec.key in context.selected_asset_check_keys]
+        now = asked_scorers(platform, {owners[spec.key] for spec in chosen})
         for spec in specs:
-            if spec.key in context.selected_asset_check_keys:
+            if spec in chosen:
                 column = Column(platform, now[owners[spec.key]])
                 look: Mapping[str, Callable[[str], Finding]] = {
                     COVERAGE: column.coverage,
@@ -113,7 +116,9 @@ class Column:
         return Finding(not beyond, text, told, severe=False)
 
     def drift(self, batch: str) -> Finding:
-        report = judge(self.root, self.name, batch, drift_limits(self.platform))
+        return self.drifted(judge(self.root, self.name, batch, drift_limits(self.platform)))
+
+    def drifted(self, report: Report | None) -> Finding:
         if report is None:
             return Finding(True, "nothing to compare: no version of the scorer replaced another one here")
         used = bool(named_in(self.platform.config().sft.filter, [self.name]))

@@ -26,7 +26,8 @@ def add(parser: ArgumentParser) -> None:
 
 
 def main(flags: Namespace) -> int:
-    """Raises BadInput where no labels of the column wait, or the reason is empty."""
+    """1 where some labels of the column could not be accepted. Raises BadInput where none wait, none could, or the
+    reason is empty."""
     home = Home.find(flags.home)
     if not home.dagster.exists():
         raise BadInput(f"there is no platform at {home.root} yet: lance-assets demo --home {home.root} makes one")
@@ -38,7 +39,7 @@ def main(flags: Namespace) -> int:
         told = promote_column(Platform(home), flags.column, by, flags.reason)
         lines = words(told)
     print(json.dumps(told, ensure_ascii=False) if flags.json else "\n".join(lines))
-    return 0
+    return 1 if told.get("left") else 0
 
 
 def promote_labeller(home: Home, checkpoint: Path, by: str, reason: str) -> dict[str, Any]:
@@ -60,16 +61,12 @@ def promote_column(platform: Platform, name: str, by: str, reason: str) -> Promo
     from lance_assets.checks.promoted import promoted
     from lance_assets.cli.runs import open_instance
     from lance_assets.compute.drift import drift_limits
-    from lance_assets.store.claims import Busy
     from lance_assets.store.columns import column_of, scorer_of
     from lance_assets.store.files import DataRoot
     from lance_assets.store.promotions import promote
 
     column = column_of(scorer_of(name))
-    try:
-        told = promote(DataRoot(platform.home.data), column, drift_limits(platform), by, reason)
-    except Busy as error:
-        raise BadInput(f"{error}; promote again once it is done") from error
+    told = promote(DataRoot(platform.home.data), column, drift_limits(platform), by, reason)
     with open_instance(platform.home) as instance:
         for event in promoted(told):
             instance.report_runless_asset_event(event)
@@ -81,4 +78,6 @@ def words(told: Promotion) -> list[str]:
     lines = [f"accepted  {told['column']} in {len(told['verdicts'])} batches, by {told['by']} at {told['time']}"]
     lines += [f"reason    {told['reason']}"]
     lines += [f"verdict   {one['batch']}: {'; '.join(one['why'])}" for one in told["verdicts"]]
-    return [*lines, "next      materialize sft_dataset, or lance-assets run again"]
+    left = told.get("left", {})
+    lines += [f"left      {batch}: {why}" for batch, why in left.items()]
+    return [*lines, f"next      {'promote again' if left else 'materialize sft_dataset, or lance-assets run again'}"]

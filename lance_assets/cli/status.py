@@ -40,6 +40,7 @@ def read(platform: Platform) -> dict[str, Any]:
     from lance_assets.cli.work import known_batches, pending
     from lance_assets.compute.label import identity_of
     from lance_assets.compute.registry import active_scorers
+    from lance_assets.partitions import batch_keys
     from lance_assets.store.backlog import backlog
     from lance_assets.store.columns import scorer_of
     from lance_assets.store.files import DataRoot
@@ -56,7 +57,7 @@ def read(platform: Platform) -> dict[str, Any]:
     with open_instance(platform.home) as instance:
         from lance_assets.definitions import build  # looks for the home that open_instance named
 
-        keys = known_batches(platform, instance)
+        keys = batch_keys(known_batches(platform, instance))
         waiting, running = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED], [dg.DagsterRunStatus.STARTED]
         dead = [run for run in dead_runs(instance) if run.status == dg.DagsterRunStatus.STARTED]
         failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=5)

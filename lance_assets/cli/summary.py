@@ -13,7 +13,7 @@ from lance_assets.cli.work import Work
 from lance_assets.compute.registry import active_scorers
 from lance_assets.compute.train import Places, evaluation_of, latest_checkpoint
 from lance_assets.ingest.outcome import TRANSIENT
-from lance_assets.partitions import Batch
+from lance_assets.partitions import Batch, batch_keys
 from lance_assets.settings import Platform
 from lance_assets.store import ledger
 from lance_assets.store.columns import column_of, state_of
@@ -34,7 +34,7 @@ def summarize(platform: Platform, instance: dg.DagsterInstance, keys: Sequence[s
     checkpoint = latest_checkpoint(Places(platform.home.models, platform.home.checkpoints))
     return {
         "rows": {
-            "asked": sum(Batch.parse(key).rows for key in keys),
+            "asked": sum(Batch.parse(key).rows for key in batch_keys(keys)),
             "stored": dataset.count_rows() if dataset else 0,
             "rejected": reasons(read_rejects(root)),
         },

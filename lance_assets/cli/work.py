@@ -18,7 +18,7 @@ from lance_assets.cli.runs import execute
 from lance_assets.compute.label import identity_of
 from lance_assets.compute.registry import active_scorers
 from lance_assets.compute.scorers import needs_fit
-from lance_assets.partitions import PARTITIONS, contiguous
+from lance_assets.partitions import PARTITIONS, batch_keys, contiguous
 from lance_assets.settings import Platform, PlatformConfig, SourceEntry
 from lance_assets.sources.open import open_source
 from lance_assets.store.backlog import backlog
@@ -75,7 +75,7 @@ def pending(platform: Platform, keys: Sequence[str], changed: Collection[str] = 
     that `changed` in their source."""
     root = DataRoot(platform.home.data)
     if not exists(root):
-        return Pending(list(keys), [])
+        return Pending(batch_keys(keys), [])
     identities = [identity_of(scorer) for scorer in active_scorers(platform).values()]
     stored = backlog(root, open_images(root), identities).stale
     lacking = {*missing(keys, stored, read_rejects(root)), *changed}

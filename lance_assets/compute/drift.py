@@ -8,8 +8,10 @@ import lance
 
 from lance_assets.settings import Platform
 from lance_assets.store.columns import column_of
+from lance_assets.store.comparison import named_in
 from lance_assets.store.files import DataRoot
-from lance_assets.store.trials import HeldBack, Limits, named_in, require_accepted
+from lance_assets.store.moved import Limits
+from lance_assets.store.trials import HeldBack, require_accepted
 
 
 def drift_limits(platform: Platform) -> Limits:
@@ -19,10 +21,11 @@ def drift_limits(platform: Platform) -> Limits:
 
 
 def held_back(platform: Platform, dataset: lance.LanceDataset, scorers: Sequence[str]) -> str:
-    """Why no training set may be pinned at a version of the table; empty where nothing is held back."""
+    """Why no training set may be pinned at a version of the table, the first reason; empty where nothing is held
+    back."""
     used = named_in(platform.config().sft.filter, [column_of(name) for name in scorers])
     try:
-        require_accepted(DataRoot(platform.home.data), dataset, used, drift_limits(platform))
+        require_accepted(DataRoot(platform.home.data), dataset, used, drift_limits(platform), count=False)
     except HeldBack as error:
         return str(error)
     return ""

@@ -97,6 +97,7 @@ def find_duplicates(
     cache: Path,
     hashing: Hashing = hash_on_ray,
     force: bool = False,
+    due: datetime | None = None,
 ) -> Iterator[Labelled]:
     """Groups what is stale in the batches, one batch after another, and yields what became of each after its commit.
     `cache` is the folder of the index. What fails is in the result, as in `label`."""
@@ -107,7 +108,8 @@ def find_duplicates(
         with ExitStack() as until_published:
             one = _Pass(root, batch, scorer, cache, hashing, report, until_published, pairs)
             # What a killed pass announced does not know the batches that were published since: never recovered.
-            return label_batch(root, batch, [identity_of(scorer)], run_id, one.run, one.accept, force, recover=False)
+            asked = [identity_of(scorer)]
+            return label_batch(root, batch, asked, run_id, one.run, one.accept, force, recover=False, due=due)
 
     for done in each_batch(batches, [scorer.name], pass_over, report):
         yield replace(done, pairs=list(pairs))

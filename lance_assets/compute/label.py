@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
@@ -72,12 +73,14 @@ def label(
     force: bool = False,
     runner: Runner | None = None,
     narrow: Narrow = list,
+    due: datetime | None = None,
 ) -> Iterator[Labelled]:
     """Scores what is stale in the batches and yields one result per (batch, scorer) after its commit.
 
     What fails is yielded with `failure` set and stops nothing else: a failing batch, column or fragment costs only
     itself, and stays stale. `tools` says how served scorers are reached and where models lie, `runner` where fragments
-    are scored (None = in Ray tasks), `narrow` which of the stale cells are taken.
+    are scored (None = in Ray tasks), `narrow` which of the stale cells are taken, `due` the time at which transient
+    failures that wait until later are left alone (None = none waits).
     """
     if runner is None:
         from lance_assets.compute.on_ray import on_ray as runner
@@ -90,7 +93,9 @@ def label(
             outcomes += [Outcome(column_of(name), error=error) for name, error in behind.items()]
             identities = [identity_of(one) for one in level if one.name not in behind]
             if identities:
-                outcomes += label_batch(root, batch, identities, run_id, tasks, not_broken, force, narrow=narrow)
+                outcomes += label_batch(
+                    root, batch, identities, run_id, tasks, not_broken, force, narrow=narrow, due=due
+                )
         return outcomes
 
     return each_batch(batches, list(scorers), pass_over, report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 from lance_assets.compute.fragment import Tools
 from lance_assets.compute.label import Labelled, Narrow, Report, identity_of, label
@@ -24,6 +25,7 @@ def label_with_models(
     report: Report,
     home: Home,
     force: bool = False,
+    due: datetime | None = None,
 ) -> Iterator[Labelled]:
     """As `label`, with served scorers behind Ray Serve for as long as they have something to do. A scorer that lacks
     something (a model, a package, a key) fails alone, for all batches, before a row is read."""
@@ -38,18 +40,25 @@ def label_with_models(
     behind_serve = {
         name: scorer
         for name, scorer in able.items()
-        if scorer.served is not None and any_stale(root, batches, [identity_of(scorer)], force)
+        if scorer.served is not None and any_stale(root, batches, [identity_of(scorer)], force, due)
     }
-    narrow = list if force else budgeted(root, batches, able, home, report)
+    narrow = list if force else budgeted(root, batches, able, home, report, due)
     if not behind_serve:
-        yield from label(root, batches, able, run_id, report, Tools(home.models), force, narrow=narrow) if able else ()
+        tools = Tools(home.models)
+        yield from label(root, batches, able, run_id, report, tools, force, narrow=narrow, due=due) if able else ()
         return
     with served(behind_serve, home.models, home.cache / "serve") as asks:
-        yield from label(root, batches, able, run_id, report, Tools(home.models, asks), force, narrow=narrow)
+        tools = Tools(home.models, asks)
+        yield from label(root, batches, able, run_id, report, tools, force, narrow=narrow, due=due)
 
 
 def budgeted(
-    root: DataRoot, batches: Sequence[str], scorers: Mapping[str, Scorer], home: Home, report: Report
+    root: DataRoot,
+    batches: Sequence[str],
+    scorers: Mapping[str, Scorer],
+    home: Home,
+    report: Report,
+    due: datetime | None = None,
 ) -> Narrow:
     """Only what budgets pay for, the most valuable rows first."""
     bounds: list[Narrow] = []
@@ -57,7 +66,7 @@ def budgeted(
         allowed = scorer.allowance(home.models)
         if allowed is None:
             continue
-        narrow, left = within(root, batches, scorer, allowed)
+        narrow, left = within(root, batches, scorer, allowed, due)
         if left:
             report(f"{name}: the budget pays for {allowed.rows} more rows; {left} stale ones wait for a larger one")
         bounds.append(narrow)

@@ -68,12 +68,17 @@ def members(said: dict[str, Any]) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _session(process.pid) == said["pid"] and _lives(process)]
 
 
-def _leader(said: dict[str, Any], zombie: bool = False) -> psutil.Process | None:
+def same(pid: int, started: float, zombie: bool = False) -> psutil.Process | None:
+    """The process of that number, where it is the one that started then (POSIX seconds) and lives."""
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(said["pid"])
-        if abs(process.create_time() - said["started"]) < CLOCK_SECONDS and (zombie or _lives(process)):
+        process = psutil.Process(pid)
+        if abs(process.create_time() - started) < CLOCK_SECONDS and (zombie or _lives(process)):
             return process
     return None
+
+
+def _leader(said: dict[str, Any], zombie: bool = False) -> psutil.Process | None:
+    return same(said["pid"], said["started"], zombie)
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.cloudpickle import register_pickle_by_value
 
 from lance_assets.atomic import write_json
 from lance_assets.compute.scorers import platform_scorers
+from lance_assets.errors import BadInput
 from lance_assets.ingest.conversation import caption_of
 from lance_assets.scoring.alignment import MAX_ROWS as FIT_ROWS
 from lance_assets.scoring.alignment import NOTHING, NothingToLearn, fit_alignment, model_folder
@@ -33,6 +35,15 @@ def active_scorers(platform: Platform) -> dict[str, Scorer]:
         if module is not None:
             register_pickle_by_value(module)
     return made
+
+
+def asked_scorers(platform: Platform, names: Iterable[str]) -> dict[str, Scorer]:
+    """The scorers of these names. Raises BadInput where platform.yaml has one no more that the code location loaded."""
+    now = active_scorers(platform)
+    for name in names:
+        if name not in now:
+            raise BadInput(f"{platform.home.platform_yaml} has no scorer {name} any more: reload the code location")
+    return {name: now[name] for name in names}
 
 
 def fit(root: DataRoot, models: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import lance
 import numpy as np
@@ -17,11 +18,14 @@ from lance_assets.store.staleness import StaleCell, stale_cells
 from lance_assets.store.table import open_images
 
 
-def within(root: DataRoot, batches: Sequence[str], scorer: Scorer, allowed: Allowance) -> tuple[Narrow, int]:
+def within(
+    root: DataRoot, batches: Sequence[str], scorer: Scorer, allowed: Allowance, due: datetime | None = None
+) -> tuple[Narrow, int]:
     """What a budget pays for, and how many stale rows it leaves as they are: never scored, to be asked for another
-    time. Rows that were paid for already are taken whatever the rest of the budget."""
+    time. Rows that were paid for already are taken whatever the rest of the budget. `due` as in `label_batch`."""
     dataset = open_images(root)
-    stale = [cell for batch in batches for cell in stale_cells(root, dataset, batch, [identity_of(scorer)])]
+    asked = [identity_of(scorer)]
+    stale = [cell for batch in batches for cell in stale_cells(root, dataset, batch, asked, due=due)]
     rows = [_rows(dataset, cell, scorer.hints) for cell in stale]
     if not rows:
         return list, 0

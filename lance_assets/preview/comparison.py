@@ -17,6 +17,7 @@ LINES = (
     ("crossed_out", "fell out of the filter"),
     ("crossed_in", "came into the filter"),
     ("crossing_share", "share that crossed"),
+    ("lost_label", "lost their label"),
 )
 
 
@@ -27,7 +28,10 @@ def comparison_markdown(report: Mapping[str, Any]) -> str:
     for name, means in LINES:
         if name in report:
             lines.append(f"| {means} | {report[name]:g} | {_limit(name, limits.get(name))} |")
-    compared = ", ".join(report.get("thresholds", ())) or "none for this column"
+    nothing = "it names the column, but no comparison with a number or a text was found"
+    compared = ", ".join(report.get("thresholds", ())) or (
+        nothing if report.get("no_threshold") else "none for this column"
+    )
     return "\n".join([*lines, "", f"Thresholds of sft.filter: {escaped(compared)}"]) + "\n"
 
 

@@ -79,6 +79,12 @@ def thresholds(filter: str | None, column: str) -> list[Threshold]:
     return found
 
 
+def named_in(filter: str | None, columns: Sequence[str]) -> list[str]:
+    """The columns that a filter speaks of."""
+    words = set("".join(c if c.isalnum() or c == "_" else " " for c in filter or "").split())
+    return [column for column in columns if column in words]
+
+
 def _value(text: str) -> Any:
     return text[1:-1] if text.startswith("'") else float(text)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import numpy as np
@@ -67,16 +68,18 @@ def label_batch(
     force: bool = False,
     recover: bool = True,
     narrow: Callable[[Sequence[StaleCell]], list[StaleCell]] = list,
+    due: datetime | None = None,
 ) -> list[Outcome]:
     """Scores exactly the stale cells of a batch and publishes one commit per column. What fails is in its outcome and
     stops nothing else. Without `recover` what a killed pass announced is scored again: for values that depend on what
-    other batches published meanwhile. `narrow` takes some of the stale cells; the others stay stale. Raises Busy where
-    somebody else works on the batch."""
+    other batches published meanwhile. `narrow` takes some of the stale cells; the others stay stale, as do
+    transient failures that are not due at `due` (None = all are). Raises Busy where somebody else works on the
+    batch."""
     with claim(root, batch) as held:
         ensure_columns(root, {identity.column: identity.type for identity in identities})
         with hold(root, batch, held) as dataset:
             known = ledger.history(ledger.read(root, batch))
-            stale = narrow(stale_cells(root, dataset, batch, identities, force, known=known))
+            stale = narrow(stale_cells(root, dataset, batch, identities, force, due, known))
             outcomes = {
                 identity.column: Outcome(
                     identity.column,
@@ -157,9 +160,11 @@ def _publish(
 
 
 @typed
-def any_stale(root: DataRoot, batches: Sequence[str], identities: Sequence[Identity], force: bool) -> bool:
-    """True where labelling would score something: worth deploying a model for."""
+def any_stale(
+    root: DataRoot, batches: Sequence[str], identities: Sequence[Identity], force: bool, due: datetime | None = None
+) -> bool:
+    """True where labelling would score something: worth deploying a model for. `due` as in `label_batch`."""
     dataset = open_images(root)
     if force:
         return any(batch_fragments(dataset, batch) for batch in batches)
-    return any(stale_cells(root, dataset, batch, identities) for batch in batches)
+    return any(stale_cells(root, dataset, batch, identities, due=due) for batch in batches)

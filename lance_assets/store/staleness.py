@@ -6,10 +6,13 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
 import lance
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lance_assets.store import ledger
 from lance_assets.store.columns import CellState, column_file, score_columns, state_of
@@ -87,17 +90,15 @@ def versions_in_use(
 ) -> dict[str, list[dict[str, str]]]:
     """Which (version, config_hash) made the values that each column holds, by column: what the ledger says of the files
     that the table refers to, not what the code would do now."""
-    known = ledger.history(ledger.read(root))
+    counts = [f"rows_{state.name.lower()}" for state in CellState]
+    known = ledger.read(root, columns=["column", "planned_file", "version", "config_hash", *counts])
+    known = known.filter(reduce(or_, (pc.field(name) > 0 for name in counts)))
     found: dict[str, list[dict[str, str]]] = {}
     for column in set(columns) & set(score_columns(dataset.schema)):
         files = {column_file(dataset, fragment, column) for fragment in dataset.get_fragments()}
-        made = {
-            (intent.version, intent.config_hash)
-            for file in files
-            if file is not None
-            for intent in known.get((column, file), ())
-            if intent.rows
-        }
+        mine = (pc.field("column") == column) & pc.field("planned_file").isin(list(files - {None}))
+        makers = known.filter(mine).group_by(["version", "config_hash"]).aggregate([])
+        made = set(zip(makers["version"].to_pylist(), makers["config_hash"].to_pylist(), strict=True))
         found[column] = [{"version": version, "config_hash": config} for version, config in sorted(made)]
     return found
 

@@ -7,10 +7,11 @@ kill at any time leaves either the old labels or a trial. `judge` compares and e
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import lance
@@ -18,36 +19,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lance_assets.store import ledger
+from lance_assets.errors import BadInput
 from lance_assets.store.claims import Busy, claim
-from lance_assets.store.columns import CellState, state_of
-from lance_assets.store.comparison import MIN_ROWS, agreement, crossings, largest_moves, psi, thresholds
+from lance_assets.store.columns import state_of
 from lance_assets.store.files import DataRoot, delete, names, read, read_json, write, write_json
 from lance_assets.store.fragments import fragment_at
-from lance_assets.store.staleness import StaleCell, made_by
-from lance_assets.store.table import of_batch, open_images
+from lance_assets.store.moved import DIGEST, MAKERS, Limits, Report, compared, compared_with, made_now, makers
+from lance_assets.store.staleness import StaleCell
+from lance_assets.store.table import open_images
 
 FOLDER = "drift"
 #: Why cells are stale whose labels were made in another way.
 REPLACED = ("version", "config")
-MAKERS = b"lance_assets.makers"
 #: Seconds to wait for who works on a batch: a check has others to look at, a person is there to try again.
 BRIEFLY, PATIENTLY = 5, 60
-
-Report = dict[str, Any]
-"""What `judge` found, as JSON: see `_compared`."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What labels may move. `psi`: population stability index; `crossing_share`: share of rows, 0..1, that cross a
-    threshold of `filter` (Lance SQL of the training set; None = there is none); `correlation`: of old and new numbers,
-    at least."""
-
-    psi: float
-    crossing_share: float
-    filter: str | None = None
-    correlation: float = -1.0
 
 
 class HeldBack(RuntimeError):
@@ -61,14 +46,14 @@ def begin(root: DataRoot, dataset: lance.LanceDataset, batch: str, column: str, 
     if not again or not comparable(dataset.schema.field(column).type):
         return
     rows = pa.concat_tables([_labels(dataset, column, cell) for cell in again])
-    makers = {f"{one.version} {one.config_hash}" for one in made_by(root, dataset, batch, column) if one.rows}
+    made = made_now(root, dataset, batch, column)
     before = _trial(root, column, batch)
     if before is not None:
         known = set(before["id"].to_pylist())
         new = rows.filter(pa.array([id not in known for id in rows["id"].to_pylist()], pa.bool_()))
         rows = pa.concat_tables([before.replace_schema_metadata(None), new])
-        makers |= set(_makers(before))
-    rows = rows.replace_schema_metadata({MAKERS: json.dumps(sorted(makers)).encode()})
+        made |= set(makers(before))
+    rows = rows.replace_schema_metadata({MAKERS: json.dumps(sorted(made)).encode()})
     sink = io.BytesIO()
     pq.write_table(rows, sink, compression="zstd")
     write(root, _trial_name(column, batch), sink.getvalue())
@@ -82,21 +67,22 @@ def judge(root: DataRoot, column: str, batch: str, limits: Limits) -> Report | N
     if before is None:
         return _report(root, column, batch)
     try:
-        with claim(root, batch, timeout=BRIEFLY):
-            return _judged(root, column, batch, limits)
+        return judge_now(root, column, batch, limits, BRIEFLY)
     except Busy:
-        return _compared(root, open_images(root), column, batch, before, limits)
+        return compared(root, open_images(root), column, batch, before, limits)
 
 
-def _judged(root: DataRoot, column: str, batch: str, limits: Limits) -> Report | None:
-    before = _trial(root, column, batch)
-    if before is None:
-        return _report(root, column, batch)
-    report = _compared(root, open_images(root), column, batch, before, limits)
-    write_json(root, _report_name(column, batch), report)
-    if report["passed"]:
-        delete(root, _trial_name(column, batch))
-    return report
+def judge_now(root: DataRoot, column: str, batch: str, limits: Limits, wait_s: float = 0) -> Report | None:
+    """The same, but raises Busy where somebody works on the batch for longer than `wait_s` seconds."""
+    with claim(root, batch, timeout=wait_s):
+        before = _trial(root, column, batch)
+        if before is None:
+            return _report(root, column, batch)
+        report = compared(root, open_images(root), column, batch, before, limits)
+        write_json(root, _report_name(column, batch), report)
+        if report["passed"]:
+            delete(root, _trial_name(column, batch))
+        return report
 
 
 def on_trial(root: DataRoot, column: str) -> list[str]:
@@ -104,29 +90,59 @@ def on_trial(root: DataRoot, column: str) -> list[str]:
     return [name.removesuffix(".parquet") for name in names(root, f"{FOLDER}/{column}/trials")]
 
 
-def require_accepted(root: DataRoot, dataset: lance.LanceDataset, columns: Sequence[str], limits: Limits) -> None:
+def unjudged(root: DataRoot, dataset: lance.LanceDataset, column: str, limits: Limits) -> Iterator[str]:
+    """The batches on trial of which no report is about these labels and limits."""
+    for batch in on_trial(root, column):
+        before, known = _trial(root, column, batch), _report(root, column, batch)
+        if before is not None and not _about(known, dataset, column, batch, before, limits):
+            yield batch
+
+
+def require_accepted(
+    root: DataRoot, dataset: lance.LanceDataset, columns: Sequence[str], limits: Limits, count: bool = True
+) -> None:
     """Raises HeldBack where labels of these columns, as a version of the table holds them, are on trial and do not
-    pass. Claims nothing and ends no trial: whoever is about to pin that version may hold other claims."""
+    pass. Claims nothing and ends no trial: whoever is about to pin that version may hold other claims. What `judge`
+    found in the same labels is believed. Without `count` the first batch is enough."""
     for column in columns:
-        trials = ((batch, _trial(root, column, batch)) for batch in on_trial(root, column))
-        reports = [_compared(root, dataset, column, batch, rows, limits) for batch, rows in trials if rows is not None]
-        failed = [report for report in reports if not report["passed"]]
-        if failed:
-            raise HeldBack(_refusal(column, failed))
+        failed = (one for one in _reports(root, dataset, column, limits) if not one["passed"])
+        some = list(failed if count else islice(failed, 1))
+        if some:
+            raise HeldBack(_refusal(column, some, "" if count else "at least "))
 
 
-def end_trial(root: DataRoot, column: str, batch: str, promotion: Mapping[str, Any]) -> None:
-    """Accepts the labels of a batch on somebody's word, which its report tells from then on. Raises Busy."""
+def _reports(root: DataRoot, dataset: lance.LanceDataset, column: str, limits: Limits) -> Iterator[Report]:
+    for batch in on_trial(root, column):
+        before, known = _trial(root, column, batch), _report(root, column, batch)
+        if before is None:
+            continue
+        if known and _about(known, dataset, column, batch, before, limits):
+            yield known
+        else:
+            yield compared(root, dataset, column, batch, before, limits)
+
+
+def _about(
+    known: Report | None, dataset: lance.LanceDataset, column: str, batch: str, before: pa.Table, limits: Limits
+) -> bool:
+    return known is not None and known.get("of") == compared_with(dataset, column, batch, before, limits)
+
+
+def end_trial(root: DataRoot, judged: Report, limits: Limits, promotion: Mapping[str, Any]) -> None:
+    """Accepts the labels of a batch on somebody's word, which its report tells from then on. Raises Busy, and BadInput
+    where the labels, or what they are compared with, are not those that were `judged`: nobody has seen these."""
+    column, batch = judged["column"], judged["batch"]
     with claim(root, batch, timeout=PATIENTLY):
-        report = _report(root, column, batch) or {}
-        write_json(root, _report_name(column, batch), report | {"promotion": dict(promotion)})
+        before = _trial(root, column, batch)
+        found = None if before is None else compared(root, open_images(root), column, batch, before, limits)
+        if found is None or _said(found) != _said(judged):
+            raise BadInput(f"labels of {column} in {batch} changed since they were compared: look at them again")
+        write_json(root, _report_name(column, batch), found | {"promotion": dict(promotion)})
         delete(root, _trial_name(column, batch))
 
 
-def named_in(filter: str | None, columns: Sequence[str]) -> list[str]:
-    """The columns that a filter speaks of."""
-    words = set("".join(c if c.isalnum() or c == "_" else " " for c in filter or "").split())
-    return [column for column in columns if column in words]
+def _said(report: Report) -> Report:
+    return {name: value for name, value in report.items() if name not in ("time", "of")}
 
 
 def comparable(type: pa.DataType) -> bool:
@@ -152,60 +168,11 @@ def _labels(dataset: lance.LanceDataset, column: str, cell: StaleCell) -> pa.Tab
     return rows.filter(pa.array(mine)).select(["id", column]).rename_columns(["id", "label"])
 
 
-def _compared(
-    root: DataRoot, dataset: lance.LanceDataset, column: str, batch: str, before: pa.Table, limits: Limits
-) -> Report:
-    now = dataset.to_table(columns=["id", column, state_of(column)], filter=of_batch(batch))
-    places = {id: at for at, id in enumerate(now["id"].to_pylist())}
-    there = pa.array([id in places for id in before["id"].to_pylist()], pa.bool_())  # some rows may be gone since
-    made_before, before = _makers(before), before.filter(there)
-    now = now.take(pa.array([places[id] for id in before["id"].to_pylist()], pa.int64()))
-    old, new = before["label"].to_pylist(), now[column].to_pylist()
-    both = [(a, b) for a, b in zip(old, new, strict=True) if a is not None and b is not None]
-    was, became = [a for a, _ in both], [b for _, b in both]
-    bounds = thresholds(limits.filter, column)
-    lost, won = crossings(old, new, bounds)
-    share = (lost + won) / len(old) if old else 0.0
-    moved = psi(was, became) if len(both) >= MIN_ROWS else 0.0
-    agreed = agreement(was, became)
-    failed = sum(state not in (None, int(CellState.OK)) for state in now[state_of(column)].to_pylist())
-    why = []
-    if moved > limits.psi:
-        why.append(f"population stability index {moved:.3g} > {limits.psi:g}")
-    if share > limits.crossing_share:
-        why.append(f"{share:.1%} of rows cross the filter's threshold, > {limits.crossing_share:.1%}")
-    if len(both) >= MIN_ROWS and agreed.get("correlation", 1.0) < limits.correlation:
-        why.append(f"correlation of old and new labels {agreed['correlation']:.2f} < {limits.correlation:g}")
-    ids = before["id"].to_pylist()
-    return {
-        "column": column,
-        "batch": batch,
-        "before": made_before,
-        "after": sorted(
-            {f"{one.version} {one.config_hash}" for one in made_by(root, dataset, batch, column) if one.rows}
-        ),
-        "rows": len(old),
-        "psi": round(moved, 4),
-        **{name: round(value, 4) for name, value in agreed.items()},
-        "thresholds": [f"{sign} {value}" for sign, value in bounds],
-        "crossed_out": lost,
-        "crossed_in": won,
-        "crossing_share": round(share, 4),
-        "without_label_before": sum(label is None for label in old),
-        "without_label_now": failed,
-        "moves": [{"id": ids[at], "before": old[at], "after": new[at]} for at in largest_moves(old, new)],
-        "limits": {"psi": limits.psi, "crossing_share": limits.crossing_share, "correlation": limits.correlation},
-        "passed": not why,
-        "why": why,
-        "time": ledger.now().isoformat(timespec="seconds"),
-    }
-
-
-def _refusal(column: str, failed: Sequence[Report]) -> str:
+def _refusal(column: str, failed: Sequence[Report], about: str) -> str:
     shown = ", ".join(report["batch"] for report in failed[:5])
     more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
     name = column.removeprefix("score_")
-    count = f"{len(failed)} batch{'es' if len(failed) > 1 else ''}"
+    count = f"{about}{len(failed)} batch{'es' if len(failed) > 1 else ''}"
     return (
         f"{column} moved more than checks.drift allows in {count} ({shown}{more}): "
         f"{'; '.join(failed[0]['why'])}. Look at the check drift of score/{name}; then `lance-assets promote --column "
@@ -213,15 +180,14 @@ def _refusal(column: str, failed: Sequence[Report]) -> str:
     )
 
 
-def _makers(trial: pa.Table) -> list[str]:
-    return json.loads((trial.schema.metadata or {}).get(MAKERS, b"[]"))
-
-
 def _trial(root: DataRoot, column: str, batch: str) -> pa.Table | None:
     try:
-        return pq.read_table(pa.BufferReader(read(root, _trial_name(column, batch))))
+        data = read(root, _trial_name(column, batch))
     except FileNotFoundError:
         return None
+    rows = pq.read_table(pa.BufferReader(data))
+    said = {**(rows.schema.metadata or {}), DIGEST: hashlib.sha256(data).hexdigest().encode()}
+    return rows.replace_schema_metadata(said)
 
 
 def _report(root: DataRoot, column: str, batch: str) -> Report | None:

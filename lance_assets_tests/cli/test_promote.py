@@ -4,6 +4,8 @@ import dagster as dg
 import pytest
 
 from lance_assets.cli.main import main
+from lance_assets.store import trials
+from lance_assets.store.claims import claim
 from lance_assets.store.promotions import promotions
 from lance_assets.store.trials import on_trial
 from lance_assets_tests.numbered import KEY, A, B, Place
@@ -42,6 +44,20 @@ def test_labels_that_moved_are_accepted_by_name_and_reason_and_dagster_is_told(p
         key = dg.AssetCheckKey(KEY, "drift")
         found = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
         assert found.event and found.partition == A and "accepted by ann" in found.event.to_json()
+
+
+def test_where_somebody_works_on_a_batch_the_others_are_accepted_and_told(place, promote, monkeypatch):
+    monkeypatch.setattr(trials, "BRIEFLY", 0)
+    monkeypatch.setattr(trials, "PATIENTLY", 0)
+    place.says("2", add=60, below=80)
+    place.label(A, B)
+    with claim(place.root, B):
+        code, said = promote("--column", "score_number", "--reason", "bigger on purpose", "--by", "ann")
+    assert code == 1 and "accepted  score_number in 1 batches" in said.out and f"left      {B}: " in said.out
+    with dg.DagsterInstance.from_config(str(place.home.dagster)) as instance:
+        (told,) = instance.fetch_observations(KEY, 5).records
+        observation = told.event_log_entry.asset_observation
+        assert observation is not None and observation.metadata["batches"].value == [A]
 
 
 @pytest.mark.parametrize(

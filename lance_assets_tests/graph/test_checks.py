@@ -5,13 +5,18 @@ import json
 import dagster as dg
 import pytest
 
+from lance_assets.automation.failed_steps import failures
 from lance_assets.checks.fresh import freshness
 from lance_assets.checks.promoted import promoted
+from lance_assets.checks.trials import trials
+from lance_assets.definitions import build
 from lance_assets.errors import BadInput
 from lance_assets.partitions import PARTITIONS
+from lance_assets.store.claims import claim
+from lance_assets.store.moved import Limits
 from lance_assets.store.promotions import promote
-from lance_assets.store.trials import Limits
-from lance_assets_tests.numbered import KEY, ROWS, A, B, Place
+from lance_assets.store.trials import on_trial
+from lance_assets_tests.numbered import KEY, ROWS, A, B, Place, ends
 from lance_assets_tests.tables import image_rows
 
 DRIFT, COVERAGE, RANGE = (dg.AssetCheckKey(KEY, name) for name in ("drift", "coverage", "range"))
@@ -80,6 +85,29 @@ def test_a_new_version_that_moves_one_batch_blocks_the_training_set_until_it_is_
     assert again["drift", A].passed and "accepted by ann" in again["drift", A].description
 
 
+def test_trials_that_no_run_checked_are_judged_by_a_sensor_once(place, instance):
+    def looked(cursor=None):
+        with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+            result = trials(context, platform=place.platform)
+        if isinstance(result, dg.SkipReason):
+            return None, {}
+        assert isinstance(result, dg.SensorResult)
+        events = [one for one in result.asset_events if isinstance(one, dg.AssetCheckEvaluation)]
+        return result.cursor, {one.partition: one for one in events}
+
+    place.label(A, B)
+    place.says("2", add=30, below=20)
+    place.label(A, B)  # by a run that failed before its checks
+    with claim(place.root, A):
+        cursor, found = looked()
+    assert cursor is None and set(found) == {B} and found[B].passed
+    cursor, found = looked(cursor)
+    assert cursor and set(found) == {A} and not found[A].passed and found[A].metadata["crossed_in"].value == 20
+    assert on_trial(place.root, "score_number") == [A]
+    assert looked(cursor) == (None, {}), "nothing changed"
+    assert looked()[1] == {}, "a trial that failed is judged already"
+
+
 def test_a_column_that_the_filter_does_not_name_warns_and_blocks_nothing(place, instance):
     place.label(A, B)
     place.says("2", add=30, below=20)
@@ -125,6 +153,28 @@ def test_what_is_stale_and_why_is_told_before_anything_is_relabelled(place, inst
         stale["number"].description
     )
     assert stale["number"].metadata["stale_rows"].value == 80
+
+
+def test_a_scorer_that_platform_yaml_lost_since_is_told_in_one_sentence(place, instance):
+    place.label(A)
+    job = build(place.platform).resolve_implicit_global_asset_job_def()
+    settings = json.loads(place.home.platform_yaml.read_text()) | {"scorers": [{"name": "caption_quality"}]}
+    place.home.platform_yaml.write_text(json.dumps(settings))
+    for subset in (
+        job.get_subset(asset_selection=set(), asset_check_selection={DRIFT}),
+        job.get_subset(asset_selection=set(), asset_check_selection={dg.AssetCheckKey(KEY, "fresh")}),
+        job.get_subset(asset_selection={KEY}, asset_check_selection=set()),
+    ):
+        done = subset.execute_in_process(instance=instance, tags=ends((A,)), raise_on_error=False)
+        (said,) = failures(instance, done.run_id)
+        assert "has no scorer number any more: reload the code location" in said
+
+
+def test_a_platform_yaml_that_cannot_be_read_is_said_by_the_sensor_of_staleness(place, instance):
+    place.home.platform_yaml.write_text("checks: {drift: {psi: -1}}")
+    with dg.build_sensor_context(instance=instance) as context:
+        said = freshness(context, platform=place.platform)
+    assert isinstance(said, dg.SkipReason) and "checks.drift.psi" in str(said.skip_message)
 
 
 def test_a_limit_that_is_none_is_refused_by_name(place):

@@ -2,22 +2,25 @@
 ask for."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 from importlib import resources
 
 import dagster as dg
+import psutil
 import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 from dagster._daemon.types import DaemonHeartbeat
 
 from lance_assets.automation.alerts import alert_on_failure
-from lance_assets.automation.dead_runs import PID_TAG, free_dead_runs, process_tag
+from lance_assets.automation.dead_runs import PID_TAG, free_dead_runs, process_tag, reap
 from lance_assets.automation.failed_steps import events_of, failures
 from lance_assets.automation.webhook import VARIABLE
 from lance_assets.cli.health import backfills, daemon, health_words, instigators
+from lance_assets.cli.work import known_batches, pending
 from lance_assets.definitions import build
 from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Home, Platform
@@ -77,6 +80,14 @@ def test_seed_registers_what_the_sources_have_and_asks_for_what_has_no_row(platf
     add_batch(DataRoot(platform.home.data), second, 2)
     assert run(platform, instance, "seed").success and len(asked(instance)) == 2
     assert [one["status"] for one in backfills(instance)] == ["requested"] * 2
+
+
+def test_a_partition_that_somebody_made_by_hand_stops_neither_seed_nor_discovery_nor_status(platform, instance):
+    instance.add_dynamic_partitions(PARTITIONS, ["tomorrow"])
+    assert run(platform, instance, "discover_batches").success and run(platform, instance, "seed").success
+    _, first, second = instance.get_dynamic_partitions(PARTITIONS)
+    assert asked(instance) == [(["image_dataset", "raw_captions"], [first, second])]
+    assert pending(platform, known_batches(platform, instance)).batches == [first, second]
 
 
 def test_seed_fills_the_other_sources_where_one_cannot_be_read(platform, instance, tmp_path):
@@ -158,14 +169,32 @@ def test_a_run_whose_process_died_is_failed_and_others_are_left_alone(instance):
     gone.wait()
     mine = process_tag()
     here, started, host = mine.split("-", 2)
-    tags = [mine, f"{gone.pid}-{started}-{host}", f"{here}-1-{host}", f"{gone.pid}-{started}-elsewhere"]
+    stepped = f"{here}-{int(started) - 2}-{host}"  # the clock was set since
+    tags = [mine, f"{gone.pid}-{started}-{host}", f"{here}-1-{host}", f"{gone.pid}-{started}-elsewhere", stepped]
     runs = [
         instance.create_run_for_job(job, tags={PID_TAG: tag}, status=dg.DagsterRunStatus.STARTED).run_id for tag in tags
     ]
     said = free_dead_runs(dg.build_sensor_context(instance=instance))
     statuses = [instance.get_run_by_id(run).status for run in runs]
-    assert statuses == [dg.DagsterRunStatus[one] for one in ("STARTED", "FAILURE", "FAILURE", "STARTED")]
+    assert statuses == [dg.DagsterRunStatus[one] for one in ("STARTED", "FAILURE", "FAILURE", "STARTED", "STARTED")]
     assert runs[1] in str(said) and runs[3] not in str(said)
+
+
+def test_a_run_whose_process_is_a_zombie_is_failed(instance):
+    job = dg.GraphDefinition(name="empty").to_job()
+    zombie = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = psutil.Process(zombie.pid)
+    host = process_tag().split("-", 2)[2]
+    tag = f"{zombie.pid}-{int(process.create_time())}-{host}"
+    run = instance.create_run_for_job(job, tags={PID_TAG: tag}, status=dg.DagsterRunStatus.STARTED).run_id
+    assert reap(instance) == []
+    assert zombie.stdin is not None
+    zombie.stdin.close()
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert reap(instance) == [run]
+    finally:
+        zombie.wait()
 
 
 def test_the_daemon_counts_as_alive_as_long_as_it_says_so(instance):
@@ -186,6 +215,7 @@ def test_a_home_gets_instance_settings_that_dagster_takes_an_alert_and_no_mainte
     dagster_instance_config(str(tmp_path))
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.telemetry_enabled is False and instance.nux_enabled is False
+        assert instance.get_sensor_settings()["use_threads"] and instance.get_sensor_settings()["num_workers"] == 4
         assert instance.run_monitoring_enabled and instance.run_retries_enabled
         assert instance.run_retries_max_retries == 0 and not instance.run_retries_retry_on_asset_or_op_failure
         assert instance.get_concurrency_config().pool_config.default_pool_limit == 1

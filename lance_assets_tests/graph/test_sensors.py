@@ -7,8 +7,12 @@ import json
 import dagster as dg
 import pytest
 
+from lance_assets.assets.common import due_at
+from lance_assets.automation import runs
 from lance_assets.automation.renewals import tail_of
+from lance_assets.automation.requests import FOR_TAG
 from lance_assets.automation.runs import in_flight, tried
+from lance_assets.automation.world import attempts
 from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, needs_fit, platform_scorers, selection_of
 from lance_assets.compute.train import recipe_sha256
 from lance_assets.scoring.alignment import NOTHING
@@ -144,7 +148,9 @@ def test_stale_columns_are_asked_for_together_and_unknown_batches_registered(pla
     assert platform.tick("relabel").runs == asked.runs[1:]
     platform.say(automation={"paused": ["words"]})
     assert platform.tick("relabel").runs == [(LABELS[:1], asked.runs[1][1])]
-    platform.say(automation={"paused": ["beauty"]})
+    platform.say(automation={"paused": ["beauty", "words"]})
+    assert platform.tick("relabel").runs == [(LABELS[:1], asked.runs[1][1])], "a name of nobody stops nothing"
+    platform.say(automation={"paused": ["beauty", "sharpness", "words"]})
     assert "automation.paused: there is no scorer beauty" in platform.tick("relabel").says
 
 
@@ -226,6 +232,15 @@ def test_runs_that_are_over_are_remembered_with_what_they_were_for(platform, fou
     assert one.began <= one.ended
 
 
+def test_trainings_that_failed_are_counted_however_long_ago_they_were(platform, found, monkeypatch):
+    tags = {FOR_TAG: "tail", "lance_assets/made": json.dumps({"qwen_vl_checkpoint": "7 abc"})}
+    platform.run(["qwen_vl_checkpoint"], tags, FAILURE)
+    monkeypatch.setattr(runs, "LOOK_BACK_S", 0.0)
+    assert tried(platform.instance, [], "tail") == []
+    said = Platform(platform.home).config().automation
+    assert attempts(platform.instance, [], "tail", said, ever=True).count("qwen_vl_checkpoint", None, "7 abc") == 1
+
+
 def test_a_new_training_set_is_trained_on_and_evaluated_where_platform_yaml_says_so(platform):
     def asked() -> list[str]:
         found = tail_of(Platform(platform.home), platform.instance, {}, "")
@@ -267,3 +282,26 @@ def test_the_training_set_is_renewed_when_the_table_or_the_selection_changed(pla
     assert platform.tick("tail").tags[0]["lance_assets/relabel_reason"] == "the table changed"
     platform.run(["score/words"], range_tags(*[platform.partitions()[0]] * 2), STARTED)
     assert platform.tick("tail").runs == []
+
+
+def test_labels_that_moved_too_far_are_asked_for_last_and_hold_the_training_set_up(platform, found, monkeypatch):
+    from lance_assets.automation import sensors
+
+    asked = []
+    monkeypatch.setattr(sensors, "held_back", lambda *_: asked.append(1) or "score_words moved too far")
+    for key in platform.partitions():
+        add_batch(platform.root, key, 2)
+    assert "is stale in" in platform.tick("tail").says and not asked
+    platform.say(automation={"paused": ["sharpness", "words"]})
+    held = platform.tick("tail")
+    assert (held.runs, held.says, asked) == ([], "score_words moved too far", [1])
+
+
+@pytest.mark.parametrize(("tags", "waits"), [({FOR_TAG: "relabel"}, True), ({}, False)])
+def test_a_run_of_a_sensor_leaves_what_backs_off_alone_and_one_of_a_person_does_not(platform, tags, waits):
+    @dg.asset
+    def looks(context):
+        return dg.MaterializeResult(metadata={"waits": due_at(context) is not None})
+
+    done = dg.materialize([looks], instance=platform.instance, tags=tags)
+    assert done.asset_materializations_for_node("looks")[0].metadata["waits"].value is waits

@@ -23,6 +23,8 @@ from lance_assets.store import ledger
 from lance_assets.store.backlog import Backlog, backlog
 from lance_assets.store.columns import CellState, column_of
 from lance_assets.store.files import DataRoot
+from lance_assets.store.fragments import fragment_at
+from lance_assets.store.staleness import stale_cells
 from lance_assets.store.table import exists, open_images
 from lance_assets_tests.scorers import Counted, Plus, joined
 from lance_assets_tests.unit.store import scenes
@@ -34,8 +36,9 @@ Cell = tuple[str, str]
 
 @dataclass
 class Loop:
-    """`stale`: cells (scorer, row id) that want a score; `became` and `scored` count how often each did and got one.
-    `broken` are scorers that fail on every row, `flaky` the share of rows that the others fail on in passing."""
+    """`stale`: cells (scorer, row id) that want a score; `became` and `scored` count how often each did and got one;
+    `failed` is when it failed in passing last. `broken` are scorers that fail on every row, `flaky` the share of rows
+    that the others fail on in passing."""
 
     root: DataRoot
     random: np.random.Generator
@@ -49,6 +52,7 @@ class Loop:
     queue: list[Request] = field(default_factory=list)
     over: list[Tried] = field(default_factory=list)
     stale: set[Cell] = field(default_factory=set)
+    failed: dict[Cell, datetime] = field(default_factory=dict)
     became: Counter[Cell] = field(default_factory=Counter)
     scored: Counter[Cell] = field(default_factory=Counter)
 
@@ -141,7 +145,12 @@ class Loop:
         everything = self.scorers()
         chosen = {name: everything[name] for name in names}
         ids = [self._id(batch, row) for row in self.rows[batch]]
-        wanted = {name: {id for id in ids if (name, id) in self.stale} for name in names}
+        wanted = {name: self._due(batch, chosen[name]) for name in names}
+        for name in self.versions.keys() & wanted.keys():
+            stale = {id for id in ids if (name, id) in self.stale}
+            assert wanted[name] <= stale, f"{name} of {batch}"
+            for id in stale - wanted[name]:
+                assert self.clock - self.failed[name, id] < timedelta(hours=1), f"{name} of {id} waits for ever"
         for scorer in chosen.values():
             if isinstance(scorer, Counted):
                 unlucky = {id for id in ids if self.random.random() < self.flaky}
@@ -151,12 +160,24 @@ class Loop:
                 scorer.raises = lambda item, unlucky=unlucky, error=error: (
                     error or (MemoryError() if item.id in unlucky else None)
                 )
-        results = list(label(self.root, [batch], chosen, "run", lambda line: None, Tools(), runner=in_process))
+        quiet = lambda line: None  # noqa: E731
+        results = list(label(self.root, [batch], chosen, "run", quiet, Tools(), runner=in_process, due=self.clock))
         for result in results:
             scorer = chosen[result.scorer]
             if isinstance(scorer, Counted):
                 assert {*scorer.calls} == wanted[scorer.name], f"{scorer.name} of {batch}: {result}"
                 self._count(scorer.name, wanted[scorer.name])
+
+    def _due(self, batch: str, scorer: Scorer) -> set[str]:
+        """Stale rows but those that failed in passing and wait for their turn."""
+        dataset, identity, found = open_images(self.root), identity_of(scorer), set[str]()
+        if identity.column not in dataset.schema.names:
+            return {self._id(batch, row) for row in self.rows[batch]}
+        for cell in stale_cells(self.root, dataset, batch, [identity], due=self.clock):
+            rows = dataset.scanner(columns=["id"], fragments=[fragment_at(dataset, cell.fragment)]).to_table()
+            ids = rows["id"].to_numpy()
+            found |= set(ids if cell.offsets is None else ids[cell.offsets])
+        return found
 
     def _count(self, name: str, ids: set[str]) -> None:
         """Scored, and maybe stale again at once: the row failed in passing, or nothing was published, since all rows
@@ -168,6 +189,8 @@ class Loop:
             self.scored[name, id] += 1
             again = (name in self.broken and len(ids) > 1) or states.get(id) == CellState.FAILED_TRANSIENT
             self.stale.discard((name, id))
+            if states.get(id) == CellState.FAILED_TRANSIENT:
+                self.failed[name, id] = self.clock
             if again:
                 self._spoil(name, [id])
 

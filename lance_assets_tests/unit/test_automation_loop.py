@@ -100,6 +100,24 @@ def test_a_scorer_that_fails_for_the_batch_as_a_whole_is_asked_less_and_less_oft
     assert not loop.stale
 
 
+def test_a_failure_that_backs_off_is_left_alone_while_others_of_its_batch_are_scored(loop: Loop) -> None:
+    loop.order.append("b0")
+    loop.store("b0", [Row(0)])
+    loop.flaky = 1.0
+    loop.tick()
+    while loop.queue:
+        loop.work()
+    loop.flaky = 0.0
+    assert loop.scored["counted", "b0/0"] == 1
+    loop.store("b0", [Row(0), Row(1)])  # seconds later
+    loop.tick()
+    while loop.queue:
+        loop.work()
+    assert (loop.scored["counted", "b0/0"], loop.scored["counted", "b0/1"]) == (1, 1)
+    until_quiet(loop)
+    assert loop.scored["counted", "b0/0"] == 2
+
+
 def test_a_new_version_of_a_broken_scorer_does_not_wait(loop: Loop) -> None:
     loop.order.append("b0")
     loop.store("b0", [Row(number) for number in range(3)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from lance_assets.automation.new_samples import plan as plan_samples
 from lance_assets.automation.relabel import (
     BACKING_OFF,
     IMAGES_COMING,
@@ -19,8 +20,10 @@ from lance_assets.automation.relabel import (
 )
 from lance_assets.automation.requests import (
     FOR_TAG,
+    IMAGES,
     MADE_TAG,
     PRIORITY_TAG,
+    RAW_CAPTIONS,
     REASON_TAG,
     Attempts,
     Flight,
@@ -199,3 +202,14 @@ def carry_out(request: Request, stale: dict[int, dict[str, dict[str, int]]]) -> 
     for number in range(first, last + 1):
         for asset in request.assets:
             del stale[number][asset.removeprefix("score/")]
+
+
+def test_a_run_that_stored_changed_rows_was_not_in_vain():
+    def asked(stored):
+        done = [Tried((RAW_CAPTIONS, IMAGES), ("a", "b"), {IMAGES: "here"}, 100.0, 130.0)]
+        tries, limits = Attempts(done, 60), Limits(runs=4, batches=4)
+        found = plan_samples("shots", [], ["a", "b"], ["a", "b"], Flight(), tries, "here", limits, 140.0, stored)
+        return [one.ends for one in found]
+
+    assert asked({"a": 90.0, "b": 90.0}) == []
+    assert asked({"a": 120.0, "b": 120.0}) == [("a", "b")], "a row changed again meanwhile"

@@ -72,11 +72,10 @@ def why(
     columns: Plan | None = None,
     flight: Flight | None = None,
     arriving: Sequence[str] = (),
-    held_back: str = "",
     stale: dict[str, int] | None = None,
 ) -> str:
     found = Backlog({"a": {"score_judge": stale or {"new": 1}}})
-    return unsettled(found, columns or Plan(), flight or Flight(), arriving, held_back)
+    return unsettled(found, columns or Plan(), flight or Flight(), arriving)
 
 
 def test_a_platform_at_rest_has_nothing_in_flight_nothing_arriving_and_no_stale_column():
@@ -86,7 +85,6 @@ def test_a_platform_at_rest_has_nothing_in_flight_nothing_arriving_and_no_stale_
     assert why(flight=Flight({"sft_dataset": set()})) == ""
     assert why(arriving=["a", "b"]) == "2 batches are about to be downloaded"
     assert why(Plan(coming={"judge": {"a"}})) == "score/judge is stale in 1 batches"
-    assert why(held_back="score_judge moved too far") == "score_judge moved too far"
 
 
 def test_wrong_labels_hold_it_up_missing_and_paused_ones_do_not():

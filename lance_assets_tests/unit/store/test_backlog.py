@@ -16,7 +16,7 @@ from lance_assets.store.backlog import backlog
 from lance_assets.store.columns import CellState
 from lance_assets.store.files import DataRoot
 from lance_assets.store.ledger import IMAGE, Intent
-from lance_assets.store.staleness import Identity, all_stale_cells
+from lance_assets.store.staleness import Identity, all_stale_cells, versions_in_use
 from lance_assets.store.table import batch_fragments, open_images
 from lance_assets_tests.histories import BATCH, FAILS, eventful, failing, store, with_other_picture
 from lance_assets_tests.labels import SHARP, WORDS, Labeller
@@ -111,3 +111,21 @@ def test_it_tells_when_the_cells_of_a_batch_were_made_and_that_its_images_were_r
     replaced = backlog(root, open_images(root), [SHARP])
     assert replaced.stale == {BATCH: {"score_sharp": {"new": 1}}}
     assert replaced.replaced == {(BATCH, "score_sharp")}
+
+
+def test_versions_in_use_are_those_of_the_cells_that_the_table_holds(root):
+    for batch in ("a", "b"):
+        add_batch(root, batch, 4, fragments=2)
+    labeller = Labeller(root)
+    for batch in ("a", "b"):
+        labeller(batch, SHARP)
+    labeller("a", replace(SHARP, version="2"))
+    labeller("b", WORDS)
+
+    def used():
+        return versions_in_use(root, open_images(root), [SHARP.column, WORDS.column, "score_none"])
+
+    first, second = ({"version": version, "config_hash": SHARP.config_hash} for version in "12")
+    assert used()[SHARP.column] == [first, second] and len(used()[WORDS.column]) == 1 and len(used()) == 2
+    labeller("b", replace(SHARP, version="2"))
+    assert used()[SHARP.column] == [second]

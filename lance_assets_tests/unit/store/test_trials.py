@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 from lance_assets.errors import BadInput
-from lance_assets.store import labelling, trials
+from lance_assets.preview.comparison import comparison_markdown
+from lance_assets.store import labelling, moved, trials
+from lance_assets.store import promotions as promotions_of
 from lance_assets.store.cells import Cells
 from lance_assets.store.claims import claim
+from lance_assets.store.columns import CellState
+from lance_assets.store.moved import Limits
 from lance_assets.store.promotions import promote, promotions
 from lance_assets.store.selection import latest_manifest, pin
 from lance_assets.store.table import open_images
-from lance_assets.store.trials import HeldBack, Limits, judge, on_trial, require_accepted
+from lance_assets.store.trials import HeldBack, judge, on_trial, require_accepted
 from lance_assets_tests.histories import store, with_other_picture
 from lance_assets_tests.labels import SHARP, WORDS, Labeller
 from lance_assets_tests.tables import add_batch, image_rows
@@ -108,6 +112,75 @@ def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
     with pytest.raises(BadInput, match="reason"):
         promote(root, COLUMN, LIMITS, "ann", "  ")
     assert on_trial(root, COLUMN) == [A] and promotions(root) == []
+
+
+def test_labels_that_are_lost_are_limited_whatever_the_filter_says(root, labelled):
+    def half_fail(identity, rows):
+        values = np.array([50.0] * rows.num_rows)
+        states = np.array([CellState.REFUSED if at % 2 else CellState.OK for at in range(rows.num_rows)], np.uint8)
+        return Cells.of(values, states)
+
+    labelled.cells = half_fail
+    labelled(A, SECOND)
+    report = judge(root, COLUMN, A, Limits(psi=100, crossing_share=0.05, filter=f"{COLUMN} IS NOT NULL"))
+    assert report is not None and report["lost_label"] == 20 and not report["passed"]
+    assert report["why"] == ["50.0% of rows lost their label, > 5.0%"]
+    assert report["no_threshold"] and "no comparison with a number" in comparison_markdown(report)
+    assert "none for this column" in comparison_markdown(report | {"no_threshold": False})
+
+
+def test_what_was_judged_is_not_compared_again_until_labels_or_limits_change(root, labelled, monkeypatch):
+    labelled.cells = scores(30)
+    for batch in (A, B):
+        labelled(batch, SECOND)
+    compared, whole = [], moved.compared
+    monkeypatch.setattr(trials, "compared", lambda *said: (compared.append(said[3]), whole(*said))[1])
+
+    def asked(limits=LIMITS, **more):
+        compared.clear()
+        with pytest.raises(HeldBack) as refused:
+            require_accepted(root, open_images(root), [COLUMN], limits, **more)
+        return list(compared), str(refused.value)
+
+    names, says = asked(count=False)
+    assert names == [A] and "in at least 1 batch (a)" in says
+    for batch in (A, B):
+        judged(root, batch)
+    names, says = asked()
+    assert names == [] and "in 2 batches (a, b)" in says
+    assert asked(replace(LIMITS, psi=0.2))[0] == [A, B]
+    labelled.cells = scores(40)
+    labelled(B, THIRD)
+    assert asked()[0] == [B]
+
+
+def test_labels_that_change_while_they_are_promoted_are_not_accepted_unseen(root, labelled, monkeypatch):
+    labelled.cells = scores(30)
+    labelled(A, SECOND)
+    whole = promotions_of.end_trial
+
+    def relabelled_before(*said):
+        labelled.cells = scores(60)
+        labelled(A, THIRD)
+        whole(*said)
+
+    monkeypatch.setattr(promotions_of, "end_trial", relabelled_before)
+    with pytest.raises(BadInput, match=r"changed since they were compared"):
+        promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
+    assert on_trial(root, COLUMN) == [A] and promotions(root) == []
+
+
+def test_a_promotion_names_only_batches_whose_trial_ended_and_those_that_are_left(root, labelled, monkeypatch):
+    labelled.cells = scores(30)
+    for batch in (A, B):
+        labelled(batch, SECOND)
+    monkeypatch.setattr(trials, "BRIEFLY", 0)
+    monkeypatch.setattr(trials, "PATIENTLY", 0)
+    with claim(root, B):
+        told = promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
+    assert [one["batch"] for one in told["verdicts"]] == [A] and "being written" in told["left"][B]
+    assert promotions(root) == [told] and on_trial(root, COLUMN) == [B]
+    assert judged(root)["promotion"]["by"] == "ann" and "promotion" not in judged(root, B)
 
 
 def test_a_third_version_is_compared_with_the_labels_that_were_accepted_last(root, labelled):
