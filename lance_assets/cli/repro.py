@@ -17,7 +17,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT_DIR", type=Path, help="a folder under checkpoints")
     parser.add_argument("--check", action="store_true", help="only prove that the rows are the same")
     parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="where to train again (default: CHECKPOINT_DIR/repro)"
+        "--output", metavar="DIR", type=Path, help="a new folder to train again in (default: CHECKPOINT_DIR/repro)"
     )
     parser.set_defaults(main=main)
 
@@ -25,6 +25,7 @@ def add(parser: ArgumentParser) -> None:
 def main(flags: Namespace) -> int:
     """Exit code 1 where rows are gone or the loss curve differs. Raises BadInput."""
     from lance_assets.audit.proof import prove
+    from lance_assets.cli.repro_output import claim_output
     from lance_assets.training.environment import differences, environment
     from lance_assets.training.folder import model_folder, read_beside, read_rows, read_summary
 
@@ -40,7 +41,7 @@ def main(flags: Namespace) -> int:
             _say(lines)
             lines = []
             summary = read_summary(folder) or {}
-            out = (flags.output or folder.parent / "repro").absolute()
+            out = claim_output(flags.output or folder.parent / "repro", folder, summary)
             # the version that has the rows, should it not be the one of then
             again = _train_again({**manifest, "version": proof.version}, recipe, then, summary, out)
             found |= compare(summary, again, folder) | {"again": again["path"]}
