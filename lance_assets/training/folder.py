@@ -15,6 +15,7 @@ from lance_assets.errors import BadInput
 from lance_assets.training import rows
 from lance_assets.training.card import model_card
 from lance_assets.training.manifest import read_manifest, side
+from lance_assets.training.resume import drop_leftovers
 
 #: Its presence says that training ended; it is written last.
 SUMMARY = "lance_assets.json"
@@ -45,7 +46,8 @@ MODEL_FILES = (
 def finish(
     output: Path, manifest: dict[str, Any], recipe: dict[str, Any], environment: dict[str, Any], summary: dict[str, Any]
 ) -> dict[str, Any]:
-    """Writes manifest, rows, recipe, environment, digests, model card and, last, the summary; returns the summary."""
+    """Writes manifest, rows, recipe, environment, digests, model card and, last, the summary, which is returned; then
+    nothing is left of what a killed training goes on from."""
     write_json(output / MANIFEST, manifest)
     pq.write_table(_rows(manifest), output / ROWS)
     write_json(output / RECIPE, recipe)
@@ -54,6 +56,7 @@ def finish(
     card = model_card(manifest, recipe, environment, summary)
     write_atomically(output / CARD, card.encode())
     write_json(output / SUMMARY, summary)
+    drop_leftovers(output)
     return summary
 
 

@@ -18,7 +18,7 @@ from lance_assets.training import finder
 from lance_assets.training.device import find_device, fit
 from lance_assets.training.environment import environment
 from lance_assets.training.manifest import check_manifest, side
-from lance_assets.training.resume import checkpoint_folder, drop_checkpoints, prepare_to_resume, read_curve
+from lance_assets.training.resume import checkpoint_folder, keep_result, prepare_to_resume, read_end, read_result
 from lance_assets.training.rows import LanceRows
 from lance_assets.training.stats import VARIABLE, read_stats
 
@@ -98,9 +98,10 @@ def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
     """Runs LLaMA-Factory in this process, which should be a fresh one with `task_environment`; in several, started by
     torchrun, where there are several GPUs or `processes` says so.
 
-    Goes on where an earlier training with this output_dir was killed. Returns {"loss_first", "loss_last", "curve":
-    [{"step", "loss"}], "steps", "seconds", "checkpoint", "reader", "resumed_from": step or None, "environment"}; a loss
-    is the mean over `logging_steps` steps, seconds are wall time, imports included. Raises BadInput, MissingExtra, Busy
+    Goes on where an earlier training with this output_dir was killed; one that ended is not done again before
+    resume.drop_leftovers. Returns {"loss_first", "loss_last", "curve": [{"step", "loss"}], "steps", "seconds",
+    "checkpoint", "reader", "resumed_from": step or None, "environment"}; a loss is the mean over `logging_steps` steps
+    (all, where there are fewer), seconds are wall time, imports included. Raises BadInput, MissingExtra, Busy
     where another process trains there, and whatever LLaMA-Factory raises.
     """
     started = time.monotonic()
@@ -109,25 +110,26 @@ def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
     output = Path(args["output_dir"])
     # the process of a killed run may not be dead yet
     with claim(DataRoot(output.parent), "training", timeout=60):
+        if (ended := read_result(output)) is not None:
+            return ended
         args, resumed_from, processes = _begin(args, output, processes)
         _run(args, processes)
-    # a pickle, and all that it says stands in ARGUMENTS_FILE: nobody should have to unpickle a checkpoint
-    (output / "training_args.bin").unlink(missing_ok=True)
-    drop_checkpoints(output)
-    curve = read_curve(output)
-    if not curve:
-        raise RuntimeError(f"LLaMA-Factory logged no loss in {output}")
-    return {
-        "loss_first": curve[0]["loss"],
-        "loss_last": curve[-1]["loss"],
-        "curve": curve,
-        "steps": curve[-1]["step"],
-        "seconds": round(time.monotonic() - started, 2),
-        "checkpoint": str(output),
-        "reader": read_stats(output / STATS_FILE),
-        "resumed_from": resumed_from,
-        "environment": environment(),
-    }
+        # a pickle, and all that it says stands in ARGUMENTS_FILE: nobody should have to unpickle a checkpoint
+        (output / "training_args.bin").unlink(missing_ok=True)
+        steps, curve = read_end(output)
+        result = {
+            "loss_first": curve[0]["loss"],
+            "loss_last": curve[-1]["loss"],
+            "curve": curve,
+            "steps": steps,
+            "seconds": round(time.monotonic() - started, 2),
+            "checkpoint": str(output),
+            "reader": read_stats(output / STATS_FILE),
+            "resumed_from": resumed_from,
+            "environment": environment(),
+        }
+        keep_result(output, result)
+    return result
 
 
 def _begin(args: dict[str, Any], output: Path, processes: int | None) -> tuple[dict[str, Any], int | None, int]:

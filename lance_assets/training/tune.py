@@ -19,7 +19,7 @@ from lance_assets.training.launch import prepare, train
 from lance_assets.training.manifest import side
 from lance_assets.training.merge import ADAPTER, merge
 from lance_assets.training.recipe import load_recipe
-from lance_assets.training.resume import last_step, read_log
+from lance_assets.training.resume import last_step, read_log, read_result
 from lance_assets.training.tiny import build_tiny
 
 Report = Callable[[str], None]
@@ -103,7 +103,9 @@ def train_into(
     output = out / "model"
     arguments = prepare(manifest, recipe, Path(base), out)
     report(f"training on {manifest['rows']['train']} rows of {manifest['tag']} (Lance version {manifest['version']})")
-    if (step := last_step(output)) is not None:
+    if read_result(output) is not None:
+        report("the training itself ended before; what is written beside its weights was not complete")
+    elif (step := last_step(output)) is not None:
         report(f"resuming from step {step}, the last one that a killed training had saved")
     trained = run(train, arguments, offline=Path(base).exists(), gpus=gpus, watch=output)
     environment = trained.pop("environment")
