@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from lance_assets.errors import BadInput, Failed
 from lance_assets.training.environment import THREADS
 from lance_assets.training.launch import task_environment, train
 from lance_assets.training.merge import merge
+from lance_assets.training.ranks import end_with_parent
 from lance_assets.training.tiny import build_tiny
 from lance_assets.training.tune import Report, watched
 
@@ -79,15 +79,8 @@ class Child:
         return environment
 
 
-def _end_with_parent() -> None:
-    """Our stdin is a pipe that closes when the parent dies, however it does; a training that nobody waits for would
-    keep others out of its folder."""
-    os.read(sys.stdin.fileno(), 1)
-    os._exit(1)
-
-
 def main(request: Path, result: Path) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     name, arguments = json.loads(request.read_text())
     try:
         answer = {"result": ACTS[name](*arguments)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from importlib import util
@@ -14,10 +13,11 @@ from typing import Any
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
-from lance_assets.training import finder
+from lance_assets.training import finder, ranks
 from lance_assets.training.device import find_device, fit
 from lance_assets.training.environment import environment
 from lance_assets.training.manifest import check_manifest, side
+from lance_assets.training.ranks import run_ranks
 from lance_assets.training.resume import checkpoint_folder, keep_result, prepare_to_resume, read_end, read_result
 from lance_assets.training.rows import LanceRows
 from lance_assets.training.stats import VARIABLE, read_stats
@@ -95,8 +95,8 @@ def prepare(manifest: dict[str, Any], recipe: dict[str, Any], base: Path, out: P
 
 
 def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
-    """Runs LLaMA-Factory in this process, which should be a fresh one with `task_environment`; in several, started by
-    torchrun, where there are several GPUs or `processes` says so.
+    """Runs LLaMA-Factory in this process, which should be a fresh one with `task_environment`; in several, as ranks
+    does, where there are several GPUs or `processes` says so.
 
     Goes on where an earlier training with this output_dir was killed; one that ended is not done again before
     resume.drop_leftovers. Returns {"loss_first", "loss_last", "curve": [{"step", "loss"}], "steps", "seconds",
@@ -154,12 +154,8 @@ def _run(args: dict[str, Any], processes: int) -> None:
 
         run_exp(args)
         return
-    import llamafactory.launcher
-
     recipe = Path(args["output_dir"]) / "train_args.yaml"
     recipe.write_text(json.dumps(args))  # JSON is YAML, and LLaMA-Factory cannot read a file named .json
-    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", str(processes)]
-    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", str(llamafactory.launcher.__file__)]
-    offline = Path(args["model_name_or_path"]).exists()
-    subprocess.run([*command, str(recipe)], env=os.environ | task_environment(offline), check=True)
+    environment = os.environ | task_environment(Path(args["model_name_or_path"]).exists())
+    run_ranks([sys.executable, "-m", ranks.__name__, str(recipe)], processes, environment)
     recipe.unlink()
