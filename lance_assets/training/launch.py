@@ -14,7 +14,7 @@ from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
 from lance_assets.training import finder, ranks
-from lance_assets.training.device import find_device, fit
+from lance_assets.training.device import Chosen, find_device, fit
 from lance_assets.training.environment import environment
 from lance_assets.training.manifest import check_manifest, side
 from lance_assets.training.ranks import run_ranks
@@ -100,9 +100,9 @@ def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
 
     Goes on where an earlier training with this output_dir was killed; one that ended is not done again before
     resume.drop_leftovers. Returns {"loss_first", "loss_last", "curve": [{"step", "loss"}], "steps", "seconds",
-    "checkpoint", "reader", "resumed_from": step or None, "environment"}; a loss is the mean over `logging_steps` steps
-    (all, where there are fewer), seconds are wall time, imports included. Raises BadInput, MissingExtra, Busy
-    where another process trains there, and whatever LLaMA-Factory raises.
+    "checkpoint", "reader", "resumed_from": step or None, "chosen", "environment"}; a loss is the mean over
+    `logging_steps` steps (all, where there are fewer), seconds are wall time, imports included.
+    Raises BadInput, MissingExtra, Busy where another process trains there, and whatever LLaMA-Factory raises.
     """
     started = time.monotonic()
     if util.find_spec("llamafactory") is None:
@@ -112,8 +112,8 @@ def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
     with claim(DataRoot(output.parent), "training", timeout=60):
         if (ended := read_result(output)) is not None:
             return ended
-        args, resumed_from, processes = _begin(args, output, processes)
-        _run(args, processes)
+        args, resumed_from, chosen = _begin(args, output, processes)
+        _run(args, chosen["processes"])
         # a pickle, and all that it says stands in ARGUMENTS_FILE: nobody should have to unpickle a checkpoint
         (output / "training_args.bin").unlink(missing_ok=True)
         steps, curve = read_end(output)
@@ -126,17 +126,25 @@ def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
             "checkpoint": str(output),
             "reader": read_stats(output / STATS_FILE),
             "resumed_from": resumed_from,
+            "chosen": chosen,
             "environment": environment(),
         }
         keep_result(output, result)
     return result
 
 
-def _begin(args: dict[str, Any], output: Path, processes: int | None) -> tuple[dict[str, Any], int | None, int]:
-    """Arguments for this machine, the step to go on from, and the number of processes."""
-    device = find_device()
+def _begin(args: dict[str, Any], output: Path, processes: int | None) -> tuple[dict[str, Any], int | None, Chosen]:
+    """Arguments for this machine, the step to go on from, and what was chosen."""
+    device, asked = find_device(), args
+    args = fit(args, device)
+    chosen = Chosen(
+        device=device.name,
+        gpus=device.gpus,
+        processes=processes or max(1, device.gpus),
+        arguments={key: value for key, value in args.items() if key not in asked},
+    )
     # LLaMA-Factory resumes by itself, from the newest checkpoint in its folder, unless it is told to overwrite
-    args = fit(args, device) | {"overwrite_output_dir": False}
+    args = args | {"overwrite_output_dir": False}
     resumed_from = prepare_to_resume(output)
     (output / ARGUMENTS_FILE).write_text(json.dumps(args, indent=2) + "\n", encoding="utf-8")
     os.environ.update({VARIABLE: str(output / STATS_FILE), "USE_RAY": "0"})
@@ -144,7 +152,7 @@ def _begin(args: dict[str, Any], output: Path, processes: int | None) -> tuple[d
         # transformers 5 renames the weights of Qwen-VL when it loads a model, but not when it resumes: they would stay
         # those of the base, with two warnings about keys. So the base is the checkpoint itself.
         args = args | {"model_name_or_path": str(checkpoint_folder(output, resumed_from))}
-    return args, resumed_from, processes or max(1, device.gpus)
+    return args, resumed_from, chosen
 
 
 def _run(args: dict[str, Any], processes: int) -> None:

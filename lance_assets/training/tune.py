@@ -14,6 +14,7 @@ from lance_assets.atomic import write_json
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
 from lance_assets.training import rows
+from lance_assets.training.device import Chosen
 from lance_assets.training.folder import LATEST, RECIPE, finish, model_digest, read_summary
 from lance_assets.training.launch import prepare, train
 from lance_assets.training.manifest import side
@@ -98,17 +99,23 @@ def train_into(
     run_id: str,
     report: Report,
     gpus: int | None = None,
+    again: Chosen | None = None,
 ) -> dict[str, Any]:
-    """Trains, or goes on training, in the folder `out`; the checkpoint is <out>/model. Returns its summary."""
+    """Trains, or goes on training, in the folder `out`; the checkpoint is <out>/model. Returns its summary. `again` is
+    what an earlier training chose for its machine, to be repeated on this one."""
     output = out / "model"
-    arguments = prepare(manifest, recipe, Path(base), out)
+    arguments, processes = prepare(manifest, recipe, Path(base), out), None
+    if again is not None:
+        arguments, processes, gpus = {**again["arguments"], **arguments}, again["processes"], again["gpus"]
     report(f"training on {manifest['rows']['train']} rows of {manifest['tag']} (Lance version {manifest['version']})")
     if read_result(output) is not None:
         report("the training itself ended before; what is written beside its weights was not complete")
     elif (step := last_step(output)) is not None:
         report(f"resuming from step {step}, the last one that a killed training had saved")
-    trained = run(train, arguments, offline=Path(base).exists(), gpus=gpus, watch=output)
+    trained = run(train, arguments, processes, offline=Path(base).exists(), gpus=gpus, watch=output)
     environment = trained.pop("environment")
+    if again is not None:
+        trained["chosen"] = {**trained["chosen"], "arguments": again["arguments"]}
     summary = {
         "path": trained.pop("checkpoint"),
         "base": base,
