@@ -94,9 +94,9 @@ def prepare(manifest: dict[str, Any], recipe: dict[str, Any], base: Path, out: P
     return arguments | ({"eval_dataset": "eval"} if evaluates else {})
 
 
-def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
+def train(args: dict[str, Any], processes: int | None = None, gpus: int | None = None) -> dict[str, Any]:
     """Runs LLaMA-Factory in this process, which should be a fresh one with `task_environment`; in several, as ranks
-    does, where there are several GPUs or `processes` says so.
+    does, where there are several GPUs or `processes` says so. At least `gpus` must be there.
 
     Goes on where an earlier training with this output_dir was killed; one that ended is not done again before
     resume.drop_leftovers. Returns {"loss_first", "loss_last", "curve": [{"step", "loss"}], "steps", "seconds",
@@ -112,7 +112,7 @@ def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
     with claim(DataRoot(output.parent), "training", timeout=60):
         if (ended := read_result(output)) is not None:
             return ended
-        args, resumed_from, chosen = _begin(args, output, processes)
+        args, resumed_from, chosen = _begin(args, output, processes, gpus)
         _run(args, chosen["processes"])
         # a pickle, and all that it says stands in ARGUMENTS_FILE: nobody should have to unpickle a checkpoint
         (output / "training_args.bin").unlink(missing_ok=True)
@@ -133,9 +133,13 @@ def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
     return result
 
 
-def _begin(args: dict[str, Any], output: Path, processes: int | None) -> tuple[dict[str, Any], int | None, Chosen]:
+def _begin(
+    args: dict[str, Any], output: Path, processes: int | None, gpus: int | None
+) -> tuple[dict[str, Any], int | None, Chosen]:
     """Arguments for this machine, the step to go on from, and what was chosen."""
     device, asked = find_device(), args
+    if device.gpus < (gpus or 0):
+        raise BadInput(f"{gpus} GPUs are asked for, and {device.gpus} can be used here")
     args = fit(args, device)
     chosen = Chosen(
         device=device.name,

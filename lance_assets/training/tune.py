@@ -112,7 +112,7 @@ def train_into(
         report("the training itself ended before; what is written beside its weights was not complete")
     elif (step := last_step(output)) is not None:
         report(f"resuming from step {step}, the last one that a killed training had saved")
-    trained = run(train, arguments, processes, offline=Path(base).exists(), gpus=gpus, watch=output)
+    trained = run(train, arguments, processes, gpus, offline=Path(base).exists(), gpus=gpus, watch=output)
     environment = trained.pop("environment")
     if again is not None:
         trained["chosen"] = {**trained["chosen"], "arguments": again["arguments"]}

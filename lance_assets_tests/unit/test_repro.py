@@ -67,8 +67,8 @@ def test_a_training_is_repeated_with_what_was_chosen_for_its_machine(tmp_path: P
     asked: list[Any] = []
 
     def run(function: Any, *arguments: Any, gpus: int | None = None, **_: Any) -> Any:
-        args, processes = arguments
-        asked.extend([args, processes, gpus])
+        args, *machine = arguments
+        asked.extend([args, *machine, gpus])
         chosen = {"device": "other", "gpus": 2, "processes": 2, "arguments": {}}
         result = {"checkpoint": args["output_dir"], "chosen": chosen, "loss_first": 2.0, "loss_last": 1.0, "steps": 1}
         environment = {"packages": {}, "commit": None, "lance_assets": "0"}
@@ -78,6 +78,6 @@ def test_a_training_is_repeated_with_what_was_chosen_for_its_machine(tmp_path: P
     summary = train_into(
         tmp_path / "out", manifest, {"stage": "sft"}, "tiny", run, "repro", lambda _: None, again=again
     )
-    assert asked[0].items() >= filled.items() and asked[1:] == [2, 2]
+    assert asked[0].items() >= filled.items() and asked[1:] == [2, 2, 2]
     assert summary["chosen"] == {"device": "other", "gpus": 2, "processes": 2, "arguments": filled}
     assert json.loads((tmp_path / "out" / "model" / "recipe.json").read_text()) == {"stage": "sft"}
