@@ -11,8 +11,8 @@ from typing import Any
 
 #: Largest difference of two losses that counts as equal: on the CPU, same threads and versions, there is none.
 TOLERANCE = 1e-6
-#: Of the rows that were shown, what same_rows_seen says.
-SHOWN = {True: "are the same", False: "ARE NOT THE SAME", None: "cannot be compared (a kill, or workers)"}
+#: Of the rows that were collated into batches, what same_rows_seen says.
+COLLATED = {True: "are the same", False: "ARE NOT THE SAME", None: "cannot be compared (a kill, or workers)"}
 
 
 def add(parser: ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def main(flags: Namespace) -> int:
-    """Exit code 1 where rows are gone, or the loss curve or the rows that were shown differ. Raises BadInput."""
+    """Exit code 1 where rows are gone, or the loss curve or the rows that were collated differ. Raises BadInput."""
     from lance_assets.audit.proof import prove
     from lance_assets.cli.repro_output import claim_output
     from lance_assets.training.environment import changes, differences, environment
@@ -55,8 +55,8 @@ def main(flags: Namespace) -> int:
             lines.append(
                 f"loss      {'equal' if found['same_curve'] else 'NOT EQUAL'}: largest difference "
                 f"{found['largest_difference']} in {found['points']} points; weights "
-                f"{'are the same bytes' if found['same_weights'] else 'differ'}; rows shown "
-                f"{SHOWN[found['same_rows_seen']]}"
+                f"{'are the same bytes' if found['same_weights'] else 'differ'}; rows collated "
+                f"{COLLATED[found['same_rows_seen']]}"
             )
     if flags.json:
         print(json.dumps(found))
@@ -71,7 +71,7 @@ def exit_code(found: dict[str, Any]) -> int:
 
 
 def compare(then: dict[str, Any], now: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The two loss curves point by point, the digests of the two sets of weights, and the rows that were seen."""
+    """The two loss curves point by point, the digests of the two sets of weights, and the rows that were collated."""
     from lance_assets.training.folder import digests
 
     curves = [{point["step"]: point["loss"] for point in one["curve"]} for one in (then, now)]
@@ -91,7 +91,7 @@ def compare(then: dict[str, Any], now: dict[str, Any], folder: Path) -> dict[str
 
 
 def same_rows_seen(then: dict[str, Any], now: dict[str, Any]) -> bool | None:
-    """None = unknown: after a kill some rows were shown twice, and workers read ahead as far as they happen to come."""
+    """None = unknown: after a kill some rows were collated twice, and workers collate as far ahead as they come."""
     if then["reader"]["seen"] == now["reader"]["seen"]:
         return True
     uncertain = any(one.get("resumed_from") or _workers(one) for one in (then, now))
