@@ -93,9 +93,8 @@ def model_digest(folder: Path) -> str | None:
 
 
 def read_summary(output: Path) -> dict[str, Any] | None:
-    """The summary of a finished checkpoint; None where training never ended."""
-    path = output / SUMMARY
-    return json.loads(path.read_text()) if path.exists() else None
+    """The summary of a finished checkpoint; None where training never ended. Raises BadInput where it is damaged."""
+    return read_json(output / SUMMARY)
 
 
 def model_folder(folder: Path) -> Path:
@@ -107,12 +106,24 @@ def model_folder(folder: Path) -> Path:
 
 
 def read_beside(output: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Manifest, recipe and environment of a finished checkpoint. Raises BadInput where one is missing."""
+    """Manifest, recipe and environment of a finished checkpoint. Raises BadInput where one is missing or damaged."""
     manifest = read_manifest(output / MANIFEST)
     said: list[dict[str, Any]] = []
     for name in (RECIPE, ENVIRONMENT):
-        try:
-            said.append(json.loads((output / name).read_text()))
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{output / name} cannot be read: an older release made this checkpoint") from error
+        if (found := read_json(output / name)) is None:
+            raise BadInput(f"{output / name} is not there: an older release made this checkpoint")
+        said.append(found)
     return manifest, said[0], said[1]
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None where there is no such file. Raises BadInput for one that is damaged."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(said, dict):
+        raise BadInput(f"{path} must be a JSON object")
+    return said

@@ -14,6 +14,7 @@ from lance_assets.atomic import write_json
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
 from lance_assets.training import rows
+from lance_assets.training.artifacts import latest
 from lance_assets.training.device import Chosen
 from lance_assets.training.folder import LATEST, RECIPE, finish, model_digest, read_summary
 from lance_assets.training.launch import prepare, train
@@ -178,9 +179,8 @@ def set_latest(places: Places, summary: dict[str, Any]) -> None:
 
 
 def latest_checkpoint(places: Places) -> dict[str, Any] | None:
-    """The summary of the checkpoint that was materialized last; None before the first."""
-    path = places.checkpoints / LATEST
-    return json.loads(path.read_text()) if path.exists() else None
+    """As artifacts.latest."""
+    return latest(places.checkpoints)
 
 
 def watched(wait: Callable[[float], bool], output: Path, report: Report) -> None:

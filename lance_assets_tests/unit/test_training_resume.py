@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lance_assets.errors import BadInput
-from lance_assets.training.folder import finish, read_summary
+from lance_assets.training.folder import LATEST, SUMMARY, finish, read_summary
 from lance_assets.training.launch import train
 from lance_assets.training.resume import (
     PROGRESS_FILE,
@@ -20,6 +20,7 @@ from lance_assets.training.resume import (
     read_end,
     read_result,
 )
+from lance_assets.training.tune import Places, latest_checkpoint
 from lance_assets_tests.unit.training_table import manifest_of, write_squares
 
 RESULT = {"loss_first": 3.0, "loss_last": 1.0, "steps": 4, "seconds": 1.5, "resumed_from": None}
@@ -105,3 +106,12 @@ def test_a_training_that_is_shorter_than_its_first_logged_step_has_its_mean_loss
 def test_a_training_that_trained_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="logged no loss"):
         read_end(tmp_path)
+
+
+def test_a_summary_that_is_damaged_is_bad_input_wherever_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / SUMMARY).write_text("{")
+    (tmp_path / LATEST).write_text("[]")
+    with pytest.raises(BadInput, match=f"{SUMMARY} cannot be read"):
+        read_summary(tmp_path)
+    with pytest.raises(BadInput, match=f"{LATEST} must be a JSON object"):
+        latest_checkpoint(Places(tmp_path, tmp_path))
