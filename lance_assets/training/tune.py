@@ -21,7 +21,7 @@ from lance_assets.training.launch import prepare, train
 from lance_assets.training.manifest import side
 from lance_assets.training.merge import ADAPTER, merge
 from lance_assets.training.recipe import load_recipe
-from lance_assets.training.resume import last_step, read_log, read_result
+from lance_assets.training.resume import drop_leftovers, last_step, read_log, read_result
 from lance_assets.training.tiny import build_tiny
 
 Report = Callable[[str], None]
@@ -86,6 +86,7 @@ def fine_tune(
         summary = None if force else read_summary(out / "model")
         if summary is not None:
             report(f"{out.name} exists: same rows, same recipe")
+            drop_leftovers(out / "model")  # should we have died before we did
             return summary
         base = base_model(recipe, manifest, places.models, run, report)
         return train_into(out, manifest, recipe, base, run, run_id, report, order.gpus)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lance_assets.errors import BadInput
 from lance_assets.training.folder import LATEST, SUMMARY, finish, read_summary
 from lance_assets.training.launch import train
+from lance_assets.training.recipe import load_recipe
 from lance_assets.training.resume import (
     PROGRESS_FILE,
     RESULTS_FILE,
@@ -20,7 +22,7 @@ from lance_assets.training.resume import (
     read_end,
     read_result,
 )
-from lance_assets.training.tune import Places, latest_checkpoint
+from lance_assets.training.tune import Order, Places, fine_tune, latest_checkpoint, recipe_sha256
 from lance_assets_tests.unit.training_table import manifest_of, write_squares
 
 RESULT = {"loss_first": 3.0, "loss_last": 1.0, "steps": 4, "seconds": 1.5, "resumed_from": None}
@@ -83,6 +85,17 @@ def test_steps_to_resume_from_go_only_when_everything_is_written(output: Path, t
     assert (read_summary(output), read_result(output), last_step(output)) == (None, RESULT, 4)
     finish(output, manifest, {}, environment, summary)
     assert (read_summary(output), read_result(output), last_step(output)) == (summary, None, None)
+
+
+def test_a_death_right_before_the_last_clearing_up_is_made_good_the_next_time(tmp_path: Path) -> None:
+    recipe = load_recipe("demo")
+    output = tmp_path / f"sft-1-{recipe_sha256(recipe)[:8]}" / "model"
+    (output / "checkpoint-4").mkdir(parents=True)
+    (output / SUMMARY).write_text("{}")
+    keep_result(output, RESULT)
+    never: Any = None
+    assert fine_tune({"tag": "sft-1"}, Order("demo"), Places(tmp_path, tmp_path), never, "r", lambda _: None) == {}
+    assert [path.name for path in output.iterdir()] == [SUMMARY]
 
 
 def ended(folder: Path, losses: dict[int, float]) -> None:
