@@ -15,7 +15,7 @@ from lance_assets.settings import Home
 
 def add(parser: ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="a LLaMA-Factory YAML, or the name of a packaged recipe")
-    parser.add_argument("--gpus", type=int, help="GPUs to use; several are driven by torchrun (default: all)")
+    parser.add_argument("--gpus", type=int, help="GPUs to use, one process each (default: all)")
     parser.set_defaults(main=main)
 
 

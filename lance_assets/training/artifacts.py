@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lance_assets.errors import BadInput
-from lance_assets.training.folder import DIGESTS, ENVIRONMENT, EVALUATION, LATEST, MANIFEST, RECIPE, SUMMARY
+from lance_assets.training.folder import DIGESTS, ENVIRONMENT, EVALUATION, LATEST, MANIFEST, RECIPE, SUMMARY, read_json
 from lance_assets.training.manifest import read_manifest
 
 WEIGHTS = "*.safetensors"
@@ -40,13 +39,13 @@ def read_artifacts(folder: Path) -> Artifacts:
     if here is None:
         what = "it does not exist" if not folder.exists() else f"it has no {SUMMARY}, so no training ended in it"
         raise BadInput(f"{folder} is no checkpoint of this platform: {what}")
-    digests = _json(here / DIGESTS)
+    digests = read_json(here / DIGESTS)
     return Artifacts(
         here,
-        _json(here / SUMMARY) or {},
+        read_json(here / SUMMARY) or {},
         read_manifest(here / MANIFEST),
-        _json(here / RECIPE),
-        _json(here / ENVIRONMENT),
+        read_json(here / RECIPE),
+        read_json(here / ENVIRONMENT),
         evaluation_of(here),
         {path.name: path.stat().st_size for path in sorted(here.glob(WEIGHTS))},
         digests,
@@ -70,21 +69,9 @@ def finished(checkpoints: Path) -> list[Path]:
 
 def latest(checkpoints: Path) -> dict[str, Any] | None:
     """The summary of the checkpoint that was materialized last; None before the first. Raises BadInput."""
-    return _json(checkpoints / LATEST)
+    return read_json(checkpoints / LATEST)
 
 
 def evaluation_of(folder: Path) -> dict[str, Any] | None:
     """What the evaluation of a checkpoint said; None before it, or where the folder is gone. Raises BadInput."""
-    return _json(folder / EVALUATION)
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(said, dict):
-        raise BadInput(f"{path} must be a JSON object")
-    return said
+    return read_json(folder / EVALUATION)

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from lance_assets.errors import BadInput, Failed
 from lance_assets.training.environment import THREADS
 from lance_assets.training.launch import task_environment, train
 from lance_assets.training.merge import merge
+from lance_assets.training.ranks import end_with_parent
 from lance_assets.training.tiny import build_tiny
 from lance_assets.training.tune import Report, watched
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 #: By name, with arguments as JSON has them.
 ACTS: dict[str, Callable[..., Any]] = {
     "train": train,
@@ -75,19 +76,24 @@ class Child:
         environment = {**os.environ, **task_environment(offline)}
         environment[THREADS] = self.threads or str(len(os.sched_getaffinity(0)))
         if gpus is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(gpus)))
+            environment[VISIBLE] = ",".join(_first(gpus, os.environ.get(VISIBLE)))
         return environment
 
 
-def _end_with_parent() -> None:
-    """Our stdin is a pipe that closes when the parent dies, however it does; a training that nobody waits for would
-    keep others out of its folder."""
-    os.read(sys.stdin.fileno(), 1)
-    os._exit(1)
+def _first(gpus: int, visible: str | None) -> list[str]:
+    """The first of the GPUs that we may use, which are all (None) or those of CUDA_VISIBLE_DEVICES. Raises BadInput."""
+    if gpus < 0:
+        raise BadInput(f"{gpus} GPUs are asked for: 0 or more")
+    if visible is None:
+        return [str(number) for number in range(gpus)]
+    ours = [name.strip() for name in visible.split(",") if name.strip()]
+    if gpus > len(ours):
+        raise BadInput(f"{gpus} GPUs are asked for, and {VISIBLE}={visible} names {len(ours)}")
+    return ours[:gpus]
 
 
 def main(request: Path, result: Path) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     name, arguments = json.loads(request.read_text())
     try:
         answer = {"result": ACTS[name](*arguments)}

@@ -45,7 +45,11 @@ CONTRACT = (
         "references become images",
     ),
     Wrapped(
-        "data.collator", "MultiModalDataCollatorForSeq2Seq", "__call__", ("self", "features"), "rows seen are counted"
+        "data.collator",
+        "MultiModalDataCollatorForSeq2Seq",
+        "__call__",
+        ("self", "features"),
+        "rows collated are counted",
     ),
     Wrapped(
         "webui.components.data", "", "can_preview", ("dataset_dir", "dataset"), "the Web UI lets Lance be previewed"

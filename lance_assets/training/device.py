@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from importlib import util
-from typing import Any
+from typing import Any, TypedDict
 
 from lance_assets.errors import BadInput
 
@@ -16,11 +16,22 @@ MIXED = ("bf16", "fp16", "pure_bf16")
 
 @dataclass(frozen=True)
 class Device:
-    """GPUs of this process and whether they know bfloat16; cores of the machine."""
+    """GPUs of this process and whether they know bfloat16; cores of the machine; the name of the (first) GPU."""
 
     gpus: int
     bf16: bool
     cores: int
+    name: str = "cpu"
+
+
+class Chosen(TypedDict):
+    """What a training ran on and with, beyond its recipe: kept so that it can be repeated. `arguments` are those that
+    `fit` filled in."""
+
+    device: str
+    gpus: int
+    processes: int
+    arguments: dict[str, Any]
 
 
 def find_device() -> Device:
@@ -28,7 +39,10 @@ def find_device() -> Device:
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return Device(gpus, bool(gpus) and torch.cuda.is_bf16_supported(), len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0))
+    if not gpus:
+        return Device(0, False, cores)
+    return Device(gpus, torch.cuda.is_bf16_supported(), cores, torch.cuda.get_device_name(0))
 
 
 def fit(recipe: dict[str, Any], device: Device) -> dict[str, Any]:

@@ -59,7 +59,11 @@ def _git(folder: Path, *words: str) -> str:
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What is not as it was, one line each; the commit is told by the caller, since any commit changes it."""
-    before, after = ({**one.get("packages", {}), **_single(one)} for one in (then, now))
+    return changes(*({**one.get("packages", {}), **_single(one)} for one in (then, now)))
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """One line for each value that differs, by name."""
     names = sorted({*before, *after})
     return [f"{name} {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)]
 

@@ -15,6 +15,7 @@ from lance_assets.errors import BadInput
 from lance_assets.training import rows
 from lance_assets.training.card import model_card
 from lance_assets.training.manifest import read_manifest, side
+from lance_assets.training.resume import drop_leftovers
 
 #: Its presence says that training ended; it is written last.
 SUMMARY = "lance_assets.json"
@@ -45,7 +46,8 @@ MODEL_FILES = (
 def finish(
     output: Path, manifest: dict[str, Any], recipe: dict[str, Any], environment: dict[str, Any], summary: dict[str, Any]
 ) -> dict[str, Any]:
-    """Writes manifest, rows, recipe, environment, digests, model card and, last, the summary; returns the summary."""
+    """Writes manifest, rows, recipe, environment, digests, model card and, last, the summary, which is returned; then
+    nothing is left of what a killed training goes on from."""
     write_json(output / MANIFEST, manifest)
     pq.write_table(_rows(manifest), output / ROWS)
     write_json(output / RECIPE, recipe)
@@ -54,6 +56,7 @@ def finish(
     card = model_card(manifest, recipe, environment, summary)
     write_atomically(output / CARD, card.encode())
     write_json(output / SUMMARY, summary)
+    drop_leftovers(output)
     return summary
 
 
@@ -90,9 +93,8 @@ def model_digest(folder: Path) -> str | None:
 
 
 def read_summary(output: Path) -> dict[str, Any] | None:
-    """The summary of a finished checkpoint; None where training never ended."""
-    path = output / SUMMARY
-    return json.loads(path.read_text()) if path.exists() else None
+    """The summary of a finished checkpoint; None where training never ended. Raises BadInput where it is damaged."""
+    return read_json(output / SUMMARY)
 
 
 def model_folder(folder: Path) -> Path:
@@ -104,12 +106,24 @@ def model_folder(folder: Path) -> Path:
 
 
 def read_beside(output: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Manifest, recipe and environment of a finished checkpoint. Raises BadInput where one is missing."""
+    """Manifest, recipe and environment of a finished checkpoint. Raises BadInput where one is missing or damaged."""
     manifest = read_manifest(output / MANIFEST)
     said: list[dict[str, Any]] = []
     for name in (RECIPE, ENVIRONMENT):
-        try:
-            said.append(json.loads((output / name).read_text()))
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{output / name} cannot be read: an older release made this checkpoint") from error
+        if (found := read_json(output / name)) is None:
+            raise BadInput(f"{output / name} is not there: an older release made this checkpoint")
+        said.append(found)
     return manifest, said[0], said[1]
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None where there is no such file. Raises BadInput for one that is damaged."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(said, dict):
+        raise BadInput(f"{path} must be a JSON object")
+    return said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from importlib import util
@@ -14,11 +13,12 @@ from typing import Any
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
-from lance_assets.training import finder
-from lance_assets.training.device import find_device, fit
+from lance_assets.training import finder, ranks
+from lance_assets.training.device import Chosen, find_device, fit
 from lance_assets.training.environment import environment
 from lance_assets.training.manifest import check_manifest, side
-from lance_assets.training.resume import checkpoint_folder, drop_checkpoints, prepare_to_resume, read_curve
+from lance_assets.training.ranks import run_ranks
+from lance_assets.training.resume import checkpoint_folder, keep_result, prepare_to_resume, read_end, read_result
 from lance_assets.training.rows import LanceRows
 from lance_assets.training.stats import VARIABLE, read_stats
 
@@ -94,14 +94,15 @@ def prepare(manifest: dict[str, Any], recipe: dict[str, Any], base: Path, out: P
     return arguments | ({"eval_dataset": "eval"} if evaluates else {})
 
 
-def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
-    """Runs LLaMA-Factory in this process, which should be a fresh one with `task_environment`; in several, started by
-    torchrun, where there are several GPUs or `processes` says so.
+def train(args: dict[str, Any], processes: int | None = None, gpus: int | None = None) -> dict[str, Any]:
+    """Runs LLaMA-Factory in this process, which should be a fresh one with `task_environment`; in several, as ranks
+    does, where there are several GPUs or `processes` says so. At least `gpus` must be there.
 
-    Goes on where an earlier training with this output_dir was killed. Returns {"loss_first", "loss_last", "curve":
-    [{"step", "loss"}], "steps", "seconds", "checkpoint", "reader", "resumed_from": step or None, "environment"}; a loss
-    is the mean over `logging_steps` steps, seconds are wall time, imports included. Raises BadInput, MissingExtra, Busy
-    where another process trains there, and whatever LLaMA-Factory raises.
+    Goes on where an earlier training with this output_dir was killed; one that ended is not done again before
+    resume.drop_leftovers. Returns {"loss_first", "loss_last", "curve": [{"step", "loss"}], "steps", "seconds",
+    "checkpoint", "reader", "resumed_from": step or None, "chosen", "environment"}; a loss is the mean over
+    `logging_steps` steps (all, where there are fewer), seconds are wall time, imports included.
+    Raises BadInput, MissingExtra, Busy where another process trains there, and whatever LLaMA-Factory raises.
     """
     started = time.monotonic()
     if util.find_spec("llamafactory") is None:
@@ -109,32 +110,45 @@ def train(args: dict[str, Any], processes: int | None = None) -> dict[str, Any]:
     output = Path(args["output_dir"])
     # the process of a killed run may not be dead yet
     with claim(DataRoot(output.parent), "training", timeout=60):
-        args, resumed_from, processes = _begin(args, output, processes)
-        _run(args, processes)
-    # a pickle, and all that it says stands in ARGUMENTS_FILE: nobody should have to unpickle a checkpoint
-    (output / "training_args.bin").unlink(missing_ok=True)
-    drop_checkpoints(output)
-    curve = read_curve(output)
-    if not curve:
-        raise RuntimeError(f"LLaMA-Factory logged no loss in {output}")
-    return {
-        "loss_first": curve[0]["loss"],
-        "loss_last": curve[-1]["loss"],
-        "curve": curve,
-        "steps": curve[-1]["step"],
-        "seconds": round(time.monotonic() - started, 2),
-        "checkpoint": str(output),
-        "reader": read_stats(output / STATS_FILE),
-        "resumed_from": resumed_from,
-        "environment": environment(),
-    }
+        if (ended := read_result(output)) is not None:
+            return ended
+        args, resumed_from, chosen = _begin(args, output, processes, gpus)
+        _run(args, chosen["processes"])
+        # a pickle, and all that it says stands in ARGUMENTS_FILE: nobody should have to unpickle a checkpoint
+        (output / "training_args.bin").unlink(missing_ok=True)
+        steps, curve = read_end(output)
+        result = {
+            "loss_first": curve[0]["loss"],
+            "loss_last": curve[-1]["loss"],
+            "curve": curve,
+            "steps": steps,
+            "seconds": round(time.monotonic() - started, 2),
+            "checkpoint": str(output),
+            "reader": read_stats(output / STATS_FILE),
+            "resumed_from": resumed_from,
+            "chosen": chosen,
+            "environment": environment(),
+        }
+        keep_result(output, result)
+    return result
 
 
-def _begin(args: dict[str, Any], output: Path, processes: int | None) -> tuple[dict[str, Any], int | None, int]:
-    """Arguments for this machine, the step to go on from, and the number of processes."""
-    device = find_device()
+def _begin(
+    args: dict[str, Any], output: Path, processes: int | None, gpus: int | None
+) -> tuple[dict[str, Any], int | None, Chosen]:
+    """Arguments for this machine, the step to go on from, and what was chosen."""
+    device, asked = find_device(), args
+    if device.gpus < (gpus or 0):
+        raise BadInput(f"{gpus} GPUs are asked for, and {device.gpus} can be used here")
+    args = fit(args, device)
+    chosen = Chosen(
+        device=device.name,
+        gpus=device.gpus,
+        processes=processes or max(1, device.gpus),
+        arguments={key: value for key, value in args.items() if key not in asked},
+    )
     # LLaMA-Factory resumes by itself, from the newest checkpoint in its folder, unless it is told to overwrite
-    args = fit(args, device) | {"overwrite_output_dir": False}
+    args = args | {"overwrite_output_dir": False}
     resumed_from = prepare_to_resume(output)
     (output / ARGUMENTS_FILE).write_text(json.dumps(args, indent=2) + "\n", encoding="utf-8")
     os.environ.update({VARIABLE: str(output / STATS_FILE), "USE_RAY": "0"})
@@ -142,7 +156,7 @@ def _begin(args: dict[str, Any], output: Path, processes: int | None) -> tuple[d
         # transformers 5 renames the weights of Qwen-VL when it loads a model, but not when it resumes: they would stay
         # those of the base, with two warnings about keys. So the base is the checkpoint itself.
         args = args | {"model_name_or_path": str(checkpoint_folder(output, resumed_from))}
-    return args, resumed_from, processes or max(1, device.gpus)
+    return args, resumed_from, chosen
 
 
 def _run(args: dict[str, Any], processes: int) -> None:
@@ -152,12 +166,8 @@ def _run(args: dict[str, Any], processes: int) -> None:
 
         run_exp(args)
         return
-    import llamafactory.launcher
-
     recipe = Path(args["output_dir"]) / "train_args.yaml"
     recipe.write_text(json.dumps(args))  # JSON is YAML, and LLaMA-Factory cannot read a file named .json
-    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", str(processes)]
-    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", str(llamafactory.launcher.__file__)]
-    offline = Path(args["model_name_or_path"]).exists()
-    subprocess.run([*command, str(recipe)], env=os.environ | task_environment(offline), check=True)
+    environment = os.environ | task_environment(Path(args["model_name_or_path"]).exists())
+    run_ranks([sys.executable, "-m", ranks.__name__, str(recipe)], processes, environment)
     recipe.unlink()

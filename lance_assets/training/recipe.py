@@ -18,6 +18,12 @@ from lance_assets.errors import BadInput
 FOLDER = Path(__file__).parent / "recipes"
 #: The platform sets these: the rows are the manifest's, the folder is the checkpoint's.
 OWNED = ("dataset", "eval_dataset", "dataset_dir", "output_dir", "tokenized_path", "val_size", "resume_from_checkpoint")
+#: Why not these.
+REFUSED = {
+    "max_samples": "which rows are trained on is the training set's matter (its filter, or `rows` of a source)",
+    "push_to_hub": "a training publishes nothing, push the finished checkpoint",
+}
+SECRETS = ("_token", "_api_key", "_secret")
 STAGES = ("sft", "pt")
 
 
@@ -33,7 +39,8 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] = MappingProxyT
     content = {**content, **overrides}
     if content.get("stage") not in STAGES:
         raise BadInput(f"recipe {path}: stage must be {' or '.join(STAGES)}, not {content.get('stage')}")
-    if content.get("streaming") and int(content.get("max_steps", -1)) < 1:
+    steps = content.get("max_steps")
+    if content.get("streaming") and not (isinstance(steps, int) and steps > 0):
         raise BadInput(f"recipe {path}: with streaming, max_steps must say how long to train")
     return content
 
@@ -52,14 +59,38 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def check_keys(content: Mapping[str, Any], where: str) -> None:
-    """Raises BadInput for a key that is the platform's to set, or that LLaMA-Factory does not know."""
+    """Raises BadInput for a key that is the platform's to set, a secret, a key that LLaMA-Factory does not know, or a
+    value that is not of its type."""
     known = llamafactory_keys()
-    for key in content:
+    for key, value in content.items():
         if key in OWNED:
             raise BadInput(f"{where}: {key} is set by the platform, leave it out")
+        if value and key in REFUSED:
+            raise BadInput(f"{where}: leave {key} out: {REFUSED[key]}")
+        if value and str(key).endswith(SECRETS):
+            # it would lie beside every checkpoint
+            raise BadInput(f"{where}: leave {key} out: recipes are stored, keys come from the environment")
         if known and key not in known:
             near = difflib.get_close_matches(str(key), known, 1)
             raise BadInput(f"{where}: LLaMA-Factory has no key {key}{f'; {near[0]}?' if near else ''}")
+        if known and not any(_fits(value, annotation) for annotation in known[key]):
+            raise BadInput(f"{where}: {key} must be {' or '.join(sorted(known[key]))}, not {value!r}")
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a value is of a type as the source has it; only numbers and flags are looked at."""
+    kinds = {name.strip() for name in annotation.split("|")} - {"None"}
+    if value is None or not kinds <= {"int", "float", "bool"}:
+        return True
+    if isinstance(value, bool):
+        return "bool" in kinds
+    if isinstance(value, str) and "float" in kinds:  # what 1e-4 is in YAML
+        try:
+            float(value)
+        except ValueError:
+            return False
+        return True
+    return (isinstance(value, float) and "float" in kinds) or (isinstance(value, int) and bool(kinds - {"bool"}))
 
 
 def shipped() -> list[str]:
@@ -67,12 +98,17 @@ def shipped() -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def llamafactory_keys() -> frozenset[str]:
-    """Field names of LLaMA-Factory's and transformers' argument classes, read from their source; empty without them.
+def llamafactory_keys() -> Mapping[str, frozenset[str]]:
+    """Fields of LLaMA-Factory's and transformers' argument classes and their types, read from their source; empty
+    without them.
 
     Importing the classes would load torch, some eight seconds, to check a YAML file.
     """
-    return frozenset(name for file in _argument_files() for name in _fields(file))
+    found: dict[str, frozenset[str]] = {}
+    for file in _argument_files():
+        for name, annotation in _fields(file):
+            found[name] = found.get(name, frozenset()) | {annotation}
+    return found
 
 
 def _argument_files() -> Iterator[Path]:
@@ -83,9 +119,9 @@ def _argument_files() -> Iterator[Path]:
     yield from Path(transformers.origin).parent.glob("training_args*.py")
 
 
-def _fields(file: Path) -> Iterator[str]:
+def _fields(file: Path) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef):
             for line in node.body:
                 if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-                    yield line.target.id
+                    yield line.target.id, ast.unparse(line.annotation)

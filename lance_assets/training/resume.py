@@ -1,4 +1,4 @@
-"""Where a killed training can go on: LLaMA-Factory's checkpoint-<step> folders, and its log."""
+"""Where a killed training can go on: LLaMA-Factory's checkpoint-<step> folders, its log, and how it ended."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from lance_assets.atomic import write_json
+
 #: transformers writes it last, so a folder without it, or with half of it, was being written when the process died.
 STATE = "trainer_state.json"
 #: LLaMA-Factory appends one JSON line per logging step to it: current_steps, total_steps, loss, lr, throughput,
 #: remaining_time. A caller that wants progress tails <output_dir>/trainer_log.jsonl.
 PROGRESS_FILE = "trainer_log.jsonl"
+#: transformers' metrics of the whole training, written at its end.
+RESULTS_FILE = "all_results.json"
+#: What a training that ended returned, until everything else about its checkpoint is written.
+TRAINED_FILE = "trained.json"
 FOLDER = "checkpoint-"
 
 
@@ -45,10 +51,22 @@ def prepare_to_resume(output: Path) -> int | None:
     return step
 
 
-def drop_checkpoints(output: Path) -> None:
-    """After the end: each is three times the size of the weights, and holds pickles."""
+def keep_result(output: Path, result: dict[str, Any]) -> None:
+    """What a training that ended returns, so that nothing that fails after it can cost it."""
+    write_json(output / TRAINED_FILE, result)
+
+
+def read_result(output: Path) -> dict[str, Any] | None:
+    """What the training in this folder returned; None where it did not end, or is finished altogether."""
+    return _json(output / TRAINED_FILE)
+
+
+def drop_leftovers(output: Path) -> None:
+    """Once the checkpoint is complete: each checkpoint-<step> is three times the size of the weights, and holds
+    pickles."""
     for folder in _checkpoints(output).values():
         shutil.rmtree(folder)
+    (output / TRAINED_FILE).unlink(missing_ok=True)
 
 
 def read_log(output: Path) -> list[dict[str, Any]]:
@@ -61,6 +79,18 @@ def read_log(output: Path) -> list[dict[str, Any]]:
 def read_curve(output: Path) -> list[dict[str, Any]]:
     """The losses logged so far, in order: [{"step": int, "loss": float}]. Empty before the first."""
     return [{"step": line["current_steps"], "loss": line["loss"]} for line in read_log(output) if "loss" in line]
+
+
+def read_end(output: Path) -> tuple[int, list[dict[str, Any]]]:
+    """The last step of a training that ended, and its curve; that of one shorter than `logging_steps` is its mean loss
+    alone. Raises RuntimeError where there is none."""
+    curve, state, results = read_curve(output), _json(output / STATE) or {}, _json(output / RESULTS_FILE) or {}
+    steps = state.get("global_step") or (curve[-1]["step"] if curve else 0)
+    if not curve and steps and "train_loss" in results:
+        curve = [{"step": steps, "loss": round(results["train_loss"], 4)}]
+    if not curve:
+        raise RuntimeError(f"LLaMA-Factory logged no loss in {output}")
+    return steps, curve
 
 
 def _checkpoints(output: Path) -> dict[int, Path]:

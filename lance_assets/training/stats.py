@@ -18,7 +18,8 @@ MODULUS = 1 << 64
 
 
 class Seen(TypedDict):
-    """Rows of one data set that reached the model, each as often as it did. `checksum` is that of the row ids."""
+    """Rows of one data set that were collated into batches, each as often as it was; the loader is ahead of the model,
+    so where a training ends within an epoch, the last few were not trained on. `checksum` is that of the row ids."""
 
     rows: int
     checksum: str

@@ -14,12 +14,14 @@ from lance_assets.atomic import write_json
 from lance_assets.store.claims import claim
 from lance_assets.store.files import DataRoot
 from lance_assets.training import rows
+from lance_assets.training.artifacts import latest
+from lance_assets.training.device import Chosen
 from lance_assets.training.folder import LATEST, RECIPE, finish, model_digest, read_summary
 from lance_assets.training.launch import prepare, train
 from lance_assets.training.manifest import side
 from lance_assets.training.merge import ADAPTER, merge
 from lance_assets.training.recipe import load_recipe
-from lance_assets.training.resume import last_step, read_log
+from lance_assets.training.resume import drop_leftovers, last_step, read_log, read_result
 from lance_assets.training.tiny import build_tiny
 
 Report = Callable[[str], None]
@@ -84,6 +86,7 @@ def fine_tune(
         summary = None if force else read_summary(out / "model")
         if summary is not None:
             report(f"{out.name} exists: same rows, same recipe")
+            drop_leftovers(out / "model")  # should we have died before we did
             return summary
         base = base_model(recipe, manifest, places.models, run, report)
         return train_into(out, manifest, recipe, base, run, run_id, report, order.gpus)
@@ -98,15 +101,23 @@ def train_into(
     run_id: str,
     report: Report,
     gpus: int | None = None,
+    again: Chosen | None = None,
 ) -> dict[str, Any]:
-    """Trains, or goes on training, in the folder `out`; the checkpoint is <out>/model. Returns its summary."""
+    """Trains, or goes on training, in the folder `out`; the checkpoint is <out>/model. Returns its summary. `again` is
+    what an earlier training chose for its machine, to be repeated on this one."""
     output = out / "model"
-    arguments = prepare(manifest, recipe, Path(base), out)
+    arguments, processes = prepare(manifest, recipe, Path(base), out), None
+    if again is not None:
+        arguments, processes, gpus = {**again["arguments"], **arguments}, again["processes"], again["gpus"]
     report(f"training on {manifest['rows']['train']} rows of {manifest['tag']} (Lance version {manifest['version']})")
-    if (step := last_step(output)) is not None:
+    if read_result(output) is not None:
+        report("the training itself ended before; what is written beside its weights was not complete")
+    elif (step := last_step(output)) is not None:
         report(f"resuming from step {step}, the last one that a killed training had saved")
-    trained = run(train, arguments, offline=Path(base).exists(), gpus=gpus, watch=output)
+    trained = run(train, arguments, processes, gpus, offline=Path(base).exists(), gpus=gpus, watch=output)
     environment = trained.pop("environment")
+    if again is not None:
+        trained["chosen"] = {**trained["chosen"], "arguments": again["arguments"]}
     summary = {
         "path": trained.pop("checkpoint"),
         "base": base,
@@ -169,9 +180,8 @@ def set_latest(places: Places, summary: dict[str, Any]) -> None:
 
 
 def latest_checkpoint(places: Places) -> dict[str, Any] | None:
-    """The summary of the checkpoint that was materialized last; None before the first."""
-    path = places.checkpoints / LATEST
-    return json.loads(path.read_text()) if path.exists() else None
+    """As artifacts.latest."""
+    return latest(places.checkpoints)
 
 
 def watched(wait: Callable[[float], bool], output: Path, report: Report) -> None:

@@ -99,7 +99,7 @@ def wrap_images(module: Any) -> None:
 
 
 def wrap_collator(module: Any) -> None:
-    """Every batch that goes to the model passes here, wherever training runs."""
+    """Every batch is made here, wherever training runs; the last ones of a training may never reach the model."""
     collator, before = original(module, "__call__")
 
     @functools.wraps(before)

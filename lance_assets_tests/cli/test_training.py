@@ -104,7 +104,8 @@ def test_training_again_gives_the_same_loss_curve_though_it_was_killed_and_every
     done = lance_assets("repro", killed.parent, "--json", "--home", home)
     assert done.code == 0, "\n".join(done.err)
     found = done.json()
-    assert found["same_rows"] and found["same_curve"] and found["same_weights"] and found["same_rows_seen"]
+    assert found["same_rows"] and found["same_curve"] and found["same_weights"]
+    assert found["same_rows_seen"] is None  # some were shown twice
     assert (found["points"], found["environment"]) == (STEPS, [])
     assert found["largest_difference"] <= 1e-6
 

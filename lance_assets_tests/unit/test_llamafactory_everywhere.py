@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +13,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from lance_assets.training import ranks
 from lance_assets.training.checkpoint import Checkpoint
 from lance_assets.training.launch import ENTRY
 from lance_assets.training.stats import VARIABLE, read_stats
+from lance_assets_tests.ui.listeners import Watch
 from lance_assets_tests.unit import training_runs
 from lance_assets_tests.unit.training_runs import arguments, every_row_once
 from lance_assets_tests.unit.training_table import COLOURS, PROMPT, manifest_of, square, write_squares
@@ -153,9 +156,14 @@ def test_the_command_line_reads_lance_in_forked_workers_through_the_hook(place: 
     assert results["eval_loss"] > 0
 
 
-def test_two_ranks_of_torchrun_share_the_rows(runs: dict[str, dict[str, Any]], place: Place) -> None:
+def test_two_ranks_share_the_rows_and_are_reached_from_this_machine_alone(
+    runs: dict[str, dict[str, Any]], place: Place
+) -> None:
     halves = {**EPOCH, "per_device_train_batch_size": BATCH // 2, "ddp_timeout": 60}
     args = [arguments(place.folder, place.manifest, "ranks", **halves)]
-    [result], _ = training_runs.trained(place.folder, args, processes=2)
+    with Watch(os.getpid()) as watch:
+        [result], _ = training_runs.trained(place.folder, args, processes=2)
     assert result["reader"]["seen"] == {"train": every_row_once(place.manifest)}
     assert result["steps"] == EPOCH["max_steps"]
+    assert any(ranks.__name__ in command for command in watch.commands), "the ranks were never seen"
+    assert watch.seen and watch.elsewhere() == []

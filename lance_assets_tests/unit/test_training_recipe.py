@@ -41,12 +41,26 @@ def test_keys_of_a_recipe_are_replaced_and_checked_in_the_same_way() -> None:
         load_recipe("demo", {"output_dir": "/tmp"})
 
 
+@pytest.mark.skipif(not llamafactory_keys(), reason="needs the extra train")
+def test_numbers_and_flags_of_a_wrong_type_are_refused_by_key() -> None:
+    for key, value in (("max_steps", "ten"), ("max_steps", 1.5), ("bf16", "yes"), ("learning_rate", "fast")):
+        with pytest.raises(BadInput, match=f"overrides of recipe .*: {key} must be .*, not {value!r}"):
+            load_recipe("demo", {key: value})
+    usable = {"learning_rate": "1e-4", "save_steps": 0.5, "warmup_steps": 3, "bf16": None, "num_train_epochs": 2}
+    assert load_recipe("demo", usable)["learning_rate"] == "1e-4"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("stage: sft\nlearning_rat: 1", "no key learning_rat; learning_rate?"),
         ("stage: sft\ndataset: mine", "dataset is set by the platform"),
         ("stage: rm", "stage must be sft or pt"),
+        ("stage: sft\nhf_hub_token: hf_1", "leave hf_hub_token out: .* keys come from the environment"),
+        ("stage: sft\nswanlab_api_key: k1", "leave swanlab_api_key out: .* keys come from the environment"),
+        ("stage: sft\npush_to_hub: true", "leave push_to_hub out: a training publishes nothing"),
+        ("stage: sft\nmax_samples: 10", "leave max_samples out: which rows"),
+        ("stage: sft\nstreaming: true\nmax_steps: ten", "max_steps must (be int, not 'ten'|say)"),
         ("stage: sft\nstreaming: true", "max_steps must say"),
         ("- a\n- b", "must be a mapping"),
         ("a: [", "is not YAML"),

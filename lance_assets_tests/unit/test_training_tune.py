@@ -11,7 +11,7 @@ import pytest
 
 from lance_assets.errors import BadInput, Failed
 from lance_assets.training.card import model_card
-from lance_assets.training.child import Child
+from lance_assets.training.child import VISIBLE, Child
 from lance_assets.training.environment import code_commit, differences
 from lance_assets.training.launch import train
 from lance_assets.training.merge import merge
@@ -62,6 +62,29 @@ def test_bad_input_comes_back_from_a_child_and_other_failures_are_told_as_such(t
         Child(quiet)(merge, "base", tmp_path, "qwen2_vl", tmp_path / "merged")
     with pytest.raises(Failed, match="train ended with status 1"):
         Child(quiet)(train, {})
+
+
+def test_gpus_are_the_first_of_those_that_we_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    def visible(gpus: int | None) -> str | None:
+        return Child(quiet)._environment(True, gpus).get(VISIBLE)
+
+    monkeypatch.setenv(VISIBLE, "4, 5,GPU-6")
+    assert [visible(gpus) for gpus in (None, 0, 2, 3)] == ["4, 5,GPU-6", "", "4,5", "4,5,GPU-6"]
+    with pytest.raises(BadInput, match="4 GPUs are asked for, and CUDA_VISIBLE_DEVICES=4, 5,GPU-6 names 3"):
+        visible(4)
+    monkeypatch.delenv(VISIBLE)
+    assert [visible(gpus) for gpus in (None, 2)] == [None, "0,1"]
+    with pytest.raises(BadInput, match="-1 GPUs are asked for"):
+        visible(-1)
+
+
+def test_more_gpus_than_there_are_is_bad_input_and_nothing_is_deleted(tmp_path: Path) -> None:
+    pytest.importorskip("llamafactory", reason="needs the extra train")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "kept").write_text("")
+    with pytest.raises(BadInput, match="99 GPUs are asked for, and "):
+        train({"output_dir": str(tmp_path / "model")}, None, 99)
+    assert (tmp_path / "model" / "kept").exists()
 
 
 def test_a_child_ends_when_its_parent_is_gone_however_that_died(tmp_path: Path) -> None:
