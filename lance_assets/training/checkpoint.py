@@ -10,7 +10,7 @@ from typing import Any
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.training.heldout import Example
 from lance_assets.training.launch import ARGUMENTS_FILE
-from lance_assets.training.merge import ADAPTER
+from lance_assets.training.merge import ADAPTER, MERGED
 
 BATCH = 20
 IGNORED = -100  # torch's cross entropy leaves such labels out
@@ -135,8 +135,10 @@ def base_of(folder: Path) -> str | None:
 
 
 def trained_pixels(tuned: Path) -> tuple[int, int]:
-    """(min, max) pixels of an image in the training that made a checkpoint; LLaMA-Factory's defaults where unknown."""
-    path = tuned / ARGUMENTS_FILE
+    """(min, max) pixels of an image in the training that made a checkpoint (of a merged one: its adapter beside it);
+    LLaMA-Factory's defaults where unknown."""
+    own = tuned / ARGUMENTS_FILE
+    path = own if own.exists() or tuned.name != MERGED else tuned.with_name("model") / ARGUMENTS_FILE
     args = json.loads(path.read_text()) if path.exists() else {}
     return int(args.get("image_min_pixels", 32 * 32)), int(args.get("image_max_pixels", 768 * 768))
 

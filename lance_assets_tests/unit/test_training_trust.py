@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lance_assets.compute import train
 from lance_assets.errors import BadInput
 from lance_assets.settings import validated
 from lance_assets.training.facts import DEMO, compiled, share_right
@@ -64,6 +65,35 @@ def test_each_fault_fails_its_own_check(said: dict[str, Any], failing: list[str]
     assert [one["name"] for one in found] == list(CHECKS)
     assert [one["name"] for one in found if not one["passed"]] == failing
     assert set(BLOCKING) <= set(CHECKS)
+
+
+def test_an_evaluation_is_returned_for_the_same_question_about_the_same_weights_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+
+    def run(function: Any, *arguments: Any, **said: Any) -> dict[str, Any]:
+        ran.append(arguments[3])
+        return {"format": train.FORMAT}
+
+    monkeypatch.setattr(train, "RayTask", lambda report: run)
+    weights = tmp_path / "sft-1" / "model" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"one")
+    summary, manifest = {"path": str(weights.parent), "base": "none"}, {"rows": {"test": 9}}
+
+    def assess(limit: int, facts: Any) -> None:
+        train.assess(manifest, summary, limit, facts, lambda line: None)
+
+    assess(40, {"demo": DEMO})
+    assess(40, {"demo": DEMO})
+    assert ran == [40]
+    assess(20, {"demo": DEMO})
+    assess(20, {})
+    weights.write_bytes(b"two")
+    assess(20, {})
+    assess(20, {})
+    assert ran == [40, 20, 20, 20]
 
 
 def test_slices_are_batches_and_thirds_of_length_and_score() -> None:
