@@ -52,6 +52,11 @@ def promotion_of(models: Path, digest: str) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def promotions(models: Path) -> list[dict[str, Any]]:
+    """What was recorded of every checkpoint that ever became the labeller."""
+    return [json.loads(path.read_text()) for path in sorted((models / FOLDER).glob(f"*/{PROMOTION}"))]
+
+
 def promote_checkpoint(checkpoint: Path, models: Path, reason: str, by: str) -> dict[str, Any]:
     """Makes a checkpoint the labeller: its model is copied beside the platform's models, so that it outlives the
     checkpoint's folder. Returns {model_digest, checkpoint, tag, checks, reason, by, time}.

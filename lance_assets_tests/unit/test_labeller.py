@@ -12,16 +12,19 @@ import dagster as dg
 import pytest
 from PIL import Image
 
+from lance_assets.audit.row import audit_row, words
 from lance_assets.cli.main import main
 from lance_assets.cli.serve import whole_model
 from lance_assets.compute.fragment import Tools
 from lance_assets.compute.in_process import in_process
 from lance_assets.compute.label import label
 from lance_assets.compute.labeller import CaptionLikelihood, DraftedCaption, LabellerConfig
+from lance_assets.compute.scorers import labelled_by
 from lance_assets.errors import BadInput
 from lance_assets.scoring.api import Item, ScoreFailure
-from lance_assets.settings import Home
+from lance_assets.settings import Home, Platform
 from lance_assets.store.files import DataRoot
+from lance_assets.store.table import open_images
 from lance_assets.training.checkpoint import trained_pixels
 from lance_assets.training.evaluate import FORMAT
 from lance_assets.training.folder import model_digest
@@ -77,6 +80,12 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("checkpoints")
     one = finished(root / "one", 0, [PASSED, UNLEAKED, NEWS])
     return {"one": one, "two": finished(root / "two", 1, [PASSED, UNLEAKED])}
+
+
+def named(name: str, config: LabellerConfig) -> CaptionLikelihood:
+    scorer = CaptionLikelihood(config)
+    scorer.name = name
+    return scorer
 
 
 def promoted(checkpoint: Path, models: Path) -> LabellerConfig:
@@ -139,6 +148,33 @@ def test_another_promoted_checkpoint_makes_exactly_its_cells_stale(
     assert current_labeller(models) == {"model_digest": second.model_digest}
     assert calls(second) == (3, ["config"])
     assert labeller_folder(models, str(first.model_digest)).exists()  # it explains labels that were made by it
+
+
+def test_a_row_names_the_checkpoint_that_made_its_cell_after_another_was_promoted(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    home = Home(tmp_path, tmp_path / "data")
+    root, models = DataRoot(home.data), home.models
+    add_batch(root, "a", 1)
+    own = LabellerConfig(**{"model_digest": promoted(checkpoints["one"], models).model_digest, "prompt": "<image>Say."})
+    for name, config in {"caption_likelihood": promoted(checkpoints["one"], models), "mine": own}.items():
+        [done] = label(root, ["a"], {name: named(name, config)}, "run", print, Tools(models), runner=in_process)
+        assert done.failure is None
+    promoted(checkpoints["two"], models)
+    entry = {
+        "name": "mine",
+        "uses": "lance_assets.compute.labeller:CaptionLikelihood",
+        "config": {"prompt": own.prompt},
+    }
+    home.platform_yaml.write_text(json.dumps({"scorers": [entry]}))
+    dataset = open_images(root)
+    found = audit_row(root, dataset.to_table(columns=["id"])["id"][0].as_py(), (), labelled_by(Platform(home)))
+    path = str(checkpoints["one"] / "model")
+    assert {name: one["made"]["checkpoint"] for name, one in found["scores"].items()} == {
+        "score_caption_likelihood": path,
+        "score_mine": path,
+    }
+    assert f"{path}: score_mine" in "\n".join(words(found))
 
 
 @pytest.mark.parametrize(
