@@ -202,13 +202,8 @@ def words(found: Mapping[str, Any]) -> list[str]:
     )
     lines += labelled([("TWICE", f"it is stored in {batch}, too") for batch in stored["copies_in"]])
     scores = found["scores"].items()
-    lines += labelled(
-        [
-            ("made by", f"{made['checkpoint']}: {name}")
-            for name, one in scores
-            if (made := one["made"]) and made["checkpoint"]
-        ]
-    )
+    made_by = [(name, one["made"]["checkpoint"]) for name, one in scores if one["made"]]
+    lines += labelled([("made by", f"{checkpoint}: {name}") for name, checkpoint in made_by if checkpoint])
     header = ["column", "value", "state", "scorer", "config", "run", "lance", "scored at", "tries", "came", "inputs"]
     return [*lines, "", *aligned(header, [_score_words(column, score) for column, score in scores])]
 

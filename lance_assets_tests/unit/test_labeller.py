@@ -25,7 +25,7 @@ from lance_assets.scoring.api import Item, ScoreFailure
 from lance_assets.settings import Home, Platform
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
-from lance_assets.training.checkpoint import trained_pixels
+from lance_assets.training.checkpoint import Checkpoint, fetched, trained_pixels
 from lance_assets.training.evaluate import FORMAT
 from lance_assets.training.folder import model_digest
 from lance_assets.training.labeller import current_labeller, labeller_folder, promote_checkpoint, promotion_of
@@ -106,6 +106,36 @@ def test_likelihood_is_the_inverse_of_the_perplexity_that_transformers_computes(
         inputs = checkpoint._inputs([example], [example.image], with_answers=True)
         perplexity = math.exp(checkpoint.model(**inputs).loss.item())
         assert value == pytest.approx(100 / perplexity, rel=1e-3)
+
+
+def test_logits_are_computed_for_answers_alone(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    scorer = CaptionLikelihood(promoted(checkpoints["one"], tmp_path))
+    scorer.load(tmp_path)
+    checkpoint: Any = scorer._checkpoint
+    shapes: list[Any] = []
+    checkpoint.model.register_forward_hook(lambda model, given, output: shapes.append(output.logits.shape))
+    examples: Any = [scorer._example(Item(text, text, data=picture(9))) for text in CAPTIONS]
+    tokens = [count for _, count in checkpoint.losses(examples)]
+    assert [tuple(shape[:2]) for shape in shapes] == [(3, max(tokens) + 1)] and min(tokens) > 1
+
+
+def test_a_hub_id_is_loaded_from_modelscope_where_that_is_the_hub(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import modelscope
+
+    asked: list[str] = []
+
+    def stub_of_snapshot_download(model_id: str, revision: str) -> str:
+        asked.append(model_id)
+        return str(checkpoints["one"] / "model")
+
+    monkeypatch.setattr(modelscope, "snapshot_download", stub_of_snapshot_download)
+    monkeypatch.setenv("USE_MODELSCOPE_HUB", "1")
+    assert Checkpoint(Path("owner/tiny-vl")).model.num_parameters() > 0
+    assert asked == ["owner/tiny-vl"]
+    monkeypatch.setenv("USE_MODELSCOPE_HUB", "0")
+    assert fetched("owner/tiny-vl") == "owner/tiny-vl" and asked == ["owner/tiny-vl"]
 
 
 def test_a_row_without_caption_is_refused_by_one_and_captioned_by_the_other(
