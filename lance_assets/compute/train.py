@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,9 @@ def fine_tune(
 
 
 def merged(summary: dict[str, Any], places: Places, report: Report) -> tuple[Path, dict[str, str]]:
-    """As tune.merged, on Ray, and the digests of the model's files."""
-    path = tune.merged(summary, places, RayTask(report), report)
+    """As tune.merged, on Ray, and the digests of the model's files. Merging is done on the CPU, so it takes no GPU from
+    a training."""
+    path = tune.merged(summary, places, partial(RayTask(report), gpus=0), report)
     return path, digests(path)
 
 
