@@ -108,6 +108,6 @@ def _passed(folder: Path) -> list[dict[str, Any]]:
     checks = {check["name"]: check for check in evaluation["checks"]}
     if missing := [name for name in BLOCKING if name not in checks]:
         raise BadInput(f"the evaluation of {folder} does not say whether it passes {missing[0]}: materialize it again")
-    if failed := [check for check in checks.values() if check["blocking"] and not check["passed"]]:
-        raise BadInput(f"{folder} failed {failed[0]['name']}: {failed[0]['why']}")
+    if failed := [name for name in BLOCKING if not checks[name]["passed"]]:
+        raise BadInput(f"{folder} failed {failed[0]}: {checks[failed[0]]['why']}")
     return list(checks.values())

@@ -212,6 +212,7 @@ def test_a_row_names_the_checkpoint_that_made_its_cell_after_another_was_promote
     [
         (None, "good", "was not evaluated"),
         ([FAILED, UNLEAKED], "good", "failed better_than_base: loss 2 against 1"),
+        ([FAILED | {"blocking": False}, UNLEAKED], "good", "failed better_than_base"),
         ([PASSED], "good", "does not say whether it passes held_out_rows_are_not_trained_on"),
         ([], "good", "does not say whether it passes better_than_base"),
         ([PASSED, UNLEAKED], " ", "a promotion needs a reason"),
