@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_ray import RayResource
+from pydantic import Field
 
 from lance_assets.assets.checkpoint import qwen_vl_checkpoint
 from lance_assets.assets.common import PlatformParam, forced
@@ -19,7 +20,11 @@ from lance_assets.compute.train import (
 from lance_assets.errors import BadInput
 from lance_assets.preview.verdict import against_base_markdown, examples_markdown, facts_markdown, slices_markdown
 
-ROWS = 40
+
+class Evaluating(dg.Config):
+    """How thoroughly one materialization looks."""
+
+    rows: int = Field(default=40, ge=1, description="held-out rows that are drawn; more of them add to the same")
 
 
 @dg.asset(
@@ -31,7 +36,7 @@ ROWS = 40
     check_specs=[dg.AssetCheckSpec(name, asset="evaluation", blocking=name in BLOCKING) for name in CHECKS],
 )
 def evaluation(
-    context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
+    context: dg.AssetExecutionContext, config: Evaluating, platform: PlatformParam, ray_cluster: RayResource
 ) -> dg.MaterializeResult:
     """Does the tuned model beat its base, and does it look?
 
@@ -44,7 +49,8 @@ def evaluation(
     if summary is None:
         raise BadInput("there is no checkpoint yet: materialize qwen_vl_checkpoint first")
     manifest = manifest_of(summary)
-    result = assess(manifest, summary, ROWS, known_facts(platform.config().sources), context.log.info, forced(context))
+    facts = known_facts(platform.config().sources)
+    result = assess(manifest, summary, config.rows, facts, context.log.info, forced(context))
     context.log.info(result["verdict"])
     for one in result["checks"]:
         context.log.info(f"{one['name']}: {'passed' if one['passed'] else 'FAILED'}, {one['why']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import lance
@@ -31,9 +32,14 @@ CAME = {
 }
 
 
-def audit_row(root: DataRoot, id: str, checkpoints: Sequence[Trained] = ()) -> dict[str, Any]:
-    """Plain data about a row, stored or rejected, and which of the checkpoints saw it. Raises BadInput for an id that
-    is neither."""
+def audit_row(
+    root: DataRoot,
+    id: str,
+    checkpoints: Sequence[Trained] = (),
+    labellers: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Plain data about a row, stored or rejected, and which of the checkpoints saw it; `labellers` are promoted
+    checkpoints by the config hash of the cells that they made. Raises BadInput for an id that is neither."""
     dataset = open_images(root) if exists(root) else None
     places = [] if dataset is None else find(dataset, id)
     rejects = _rejects(root, id)
@@ -59,7 +65,7 @@ def audit_row(root: DataRoot, id: str, checkpoints: Sequence[Trained] = ()) -> d
         },
         "image": _image(row.values),
         "origin": _origin(root, row.place.batch, id),
-        "scores": _scores(dataset, row),
+        "scores": _scores(dataset, row, labellers),
         "rejected": rejects,
         "rights": row_rights(root, row.place.batch, id),
         "checkpoints": trained_on(root, checkpoints, row.place.batch, id),
@@ -110,7 +116,7 @@ def _origin(root: DataRoot, batch: str, id: str) -> dict[str, Any]:
     return found | (rows[0] if rows else {"missing": f"{root.at(name)} does not have the row any more"})
 
 
-def _scores(dataset: lance.LanceDataset, row: Row) -> dict[str, Any]:
+def _scores(dataset: lance.LanceDataset, row: Row, labellers: Mapping[str, str]) -> dict[str, Any]:
     known: dict[Any, bool | None] = {}  # columns of one scorer's fields share their digest
 
     def unchanged(made: Provenance) -> bool | None:
@@ -125,7 +131,10 @@ def _scores(dataset: lance.LanceDataset, row: Row) -> dict[str, Any]:
             "value": cell.value,
             "state": _state(cell),
             "unreadable": cell.unreadable,
-            "made": None if cell.made is None else _made(cell.made.intent, cell.made, unchanged(cell.made)),
+            "made": None
+            if cell.made is None
+            else _made(cell.made.intent, cell.made, unchanged(cell.made))
+            | {"checkpoint": labellers.get(cell.made.intent.config_hash)},
         }
         for column, cell in row.cells.items()
     }
@@ -193,6 +202,8 @@ def words(found: Mapping[str, Any]) -> list[str]:
     )
     lines += labelled([("TWICE", f"it is stored in {batch}, too") for batch in stored["copies_in"]])
     scores = found["scores"].items()
+    made_by = [(name, one["made"]["checkpoint"]) for name, one in scores if one["made"]]
+    lines += labelled([("made by", f"{checkpoint}: {name}") for name, checkpoint in made_by if checkpoint])
     header = ["column", "value", "state", "scorer", "config", "run", "lance", "scored at", "tries", "came", "inputs"]
     return [*lines, "", *aligned(header, [_score_words(column, score) for column, score in scores])]
 

@@ -77,9 +77,10 @@ def _row(root: DataRoot, home: Home, flags: Namespace) -> Answer:
     from lance_assets.audit.row import audit_row, words
     from lance_assets.audit.trained import Trained
     from lance_assets.compute.checkpoints import finished_checkpoints
+    from lance_assets.compute.scorers import labelled_by
 
     trained = [Trained(**vars(one)) for one in finished_checkpoints(home.checkpoints)]
-    found = audit_row(root, flags.name, trained)
+    found = audit_row(root, flags.name, trained, labelled_by(Platform(home)))
     if not flags.why:
         return found, words(found)
     from lance_assets.audit.why import audit_why, why_words

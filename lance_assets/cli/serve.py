@@ -30,12 +30,8 @@ def main(flags: Namespace) -> int:
     """Until Ctrl-C or kill: 0. Raises BadInput, MissingExtra."""
     from lance_assets.compute import endpoint
     from lance_assets.compute.cluster import RayCluster
-    from lance_assets.training.folder import SUMMARY
 
-    folder = flags.checkpoint.absolute()
-    folder = folder / "model" if (folder / "model" / SUMMARY).exists() else folder
-    if not (folder / "config.json").exists():
-        raise BadInput(f"{folder} holds no whole model (an adapter is merged by the asset merged_model)")
+    folder = whole_model(flags.checkpoint.absolute())
     key = os.environ.get(KEY_VARIABLE)
     told = f"the key of {KEY_VARIABLE}" if key else "the key that follows, for this time only"
     made = key or secrets.token_urlsafe(24)
@@ -61,3 +57,16 @@ def main(flags: Namespace) -> int:
     finally:
         ray.disconnect()
     return 0
+
+
+def whole_model(folder: Path) -> Path:
+    """The model that a checkpoint has, the merged one where it is an adapter; else the folder itself. Raises
+    BadInput."""
+    from lance_assets.training.folder import SUMMARY
+    from lance_assets.training.merge import ADAPTER, MERGED
+
+    folder = folder / "model" if (folder / "model" / SUMMARY).exists() else folder
+    folder = folder.with_name(MERGED) if (folder / ADAPTER).exists() else folder
+    if not (folder / "config.json").exists():
+        raise BadInput(f"{folder} holds no whole model (an adapter is merged by the asset merged_model)")
+    return folder

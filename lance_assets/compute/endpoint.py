@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse
 
 from lance_assets.compute import LOOPBACK
 from lance_assets.compute.replica import listen_on_loopback_only
+from lance_assets.ingest.conversation import IMAGE, without_tokens
 from lance_assets.training.checkpoint import Checkpoint, trained_pixels
 from lance_assets.training.heldout import Example
 from lance_assets.training.pictures import opened
@@ -32,6 +33,10 @@ APPLICATION = "labeller-endpoint"
 #: Bytes of a picture at most, decoded from base64.
 MOST_BYTES = 20 * 1024**2
 MOST_PIXELS = 50_000_000
+#: Of all text of a question together, and turns: what a model's context surely holds beside a picture.
+MOST_CHARACTERS, MOST_TURNS = 16_000, 64
+#: A name that no server can have (RFC 6761), so that vLLM fetches nothing: with an empty list it would fetch all.
+NOWHERE = "nothing.invalid"
 
 
 class Part(BaseModel):
@@ -49,7 +54,7 @@ class Question(BaseModel):
     """What is read of a request; sampling settings are ignored, answers are greedy."""
 
     model: str = ""
-    messages: list[Turn] = Field(min_length=1)
+    messages: list[Turn] = Field(min_length=1, max_length=MOST_TURNS)
     max_tokens: int = Field(default=90, ge=1, le=1024)
     stream: Literal[False] = False
 
@@ -89,9 +94,9 @@ class Endpoint:
         return await self._completed(await _question(request))
 
     async def _completed(self, question: Question) -> dict[str, Any]:
-        example = example_of(question)
+        check_size(question)
         async with self._free:
-            text, asked, told = await asyncio.to_thread(self._checkpoint.answer, example, question.max_tokens)
+            text, asked, told = await asyncio.to_thread(self._told, question)
         ended = "length" if told >= question.max_tokens else "stop"
         return {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
@@ -101,6 +106,10 @@ class Endpoint:
             "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": ended}],
             "usage": {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told},
         }
+
+    def _told(self, question: Question) -> tuple[str, int, int]:
+        """In a thread, so that others are refused, or told the model's name, meanwhile."""
+        return self._checkpoint.answer(example_of(question), question.max_tokens)
 
 
 async def _question(request: Request) -> Question:
@@ -117,26 +126,42 @@ async def _question(request: Request) -> Question:
         raise Refused(400, f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from error
 
 
+def check_size(question: Question) -> None:
+    """Raises Refused for a question with other than one picture, or too much text, before a picture is decoded."""
+    parts = [part for turn in question.messages for part in _parts(turn)]
+    pictures = sum(part.type == "image_url" for part in parts)
+    if pictures != 1:
+        raise Refused(400, f"one picture is wanted, {pictures} came")
+    characters = sum(len(part.text) for part in parts)
+    if characters > MOST_CHARACTERS:
+        raise Refused(400, f"the text has {characters} characters, more than {MOST_CHARACTERS}")
+
+
 def example_of(question: Question) -> Example:
     """The conversation with `<image>` where its one picture stands. Raises Refused naming what is wrong."""
+    check_size(question)
     pictures: list[Any] = []
     messages: list[dict[str, str]] = []
     for turn in question.messages:
-        parts = [Part(type="text", text=turn.content)] if isinstance(turn.content, str) else turn.content
-        texts = []
-        for part in parts:
+        runs = [""]  # of text between pictures: a token may come in pieces
+        for part in _parts(turn):
             if part.type == "text":
-                texts.append(part.text.replace("<image>", "image"))
+                runs[-1] += part.text
             else:
                 pictures.append(_picture(str(part.image_url.get("url", ""))))
-                texts.append("<image>")
-        messages.append({"role": turn.role, "content": "".join(texts)})
-    if len(pictures) != 1:
-        raise Refused(400, f"one picture is wanted, {len(pictures)} came")
+                runs.append("")
+        plain = [without_tokens(text.replace(IMAGE, "image")) for text in runs]
+        messages.append({"role": turn.role, "content": IMAGE.join(plain)})
     return Example("", messages, "", pictures[0])
 
 
+def _parts(turn: Turn) -> list[Part]:
+    return [Part(type="text", text=turn.content)] if isinstance(turn.content, str) else turn.content
+
+
 def _picture(url: str) -> Any:
+    from PIL import Image
+
     head, _, body = url.partition(",")
     if not (head.startswith("data:image/") and head.endswith(";base64")):
         raise Refused(400, "image_url must be a data: URL in base64; nothing is fetched")
@@ -147,6 +172,8 @@ def _picture(url: str) -> Any:
         if picture.width * picture.height > MOST_PIXELS:
             raise Refused(413, f"the picture has more than {MOST_PIXELS} pixels")
         return picture.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise Refused(413, f"the picture has more than {MOST_PIXELS} pixels") from error
     except (binascii.Error, OSError, ValueError, SyntaxError) as error:
         raise Refused(400, f"the picture cannot be read: {error}") from error
 
@@ -159,8 +186,10 @@ def start(folder: Path, name: str, port: int, key: str) -> None:
 
 
 def vllm_command(folder: Path, name: str, port: int) -> list[str] | None:
-    """How vLLM serves the same on a GPU; its key comes from VLLM_API_KEY. None where the extra `vllm` is missing."""
+    """How vLLM serves the same on a GPU; its key comes from VLLM_API_KEY. It fetches no picture either; sizes are
+    bounded by the engine. None where the extra `vllm` is missing."""
     if find_spec("vllm") is None:
         return None
     entry = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    return [*entry, "--model", str(folder), "--served-model-name", name, "--host", LOOPBACK, "--port", str(port)]
+    place = ["--host", LOOPBACK, "--port", str(port), "--allowed-media-domains", NOWHERE]
+    return [*entry, "--model", str(folder), "--served-model-name", name, *place]

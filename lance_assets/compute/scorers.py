@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lance_assets.compute.labeller import LabellerConfig
+from lance_assets.ingest.conversation import PROMPT
 from lance_assets.scoring.alignment import NOTHING, Alignment
 from lance_assets.scoring.api import Scorer
 from lance_assets.scoring.duplicate import Duplicate
 from lance_assets.scoring.registry import Entry, configured
 from lance_assets.settings import Platform, ScorerEntry
-from lance_assets.training.labeller import current_labeller
+from lance_assets.training.labeller import current_labeller, promotions
 
 #: Metadata of sft_dataset: the table version that was looked at (the manifest may pin an earlier one that gave the same
 #: rows), and `selection_of` then.
@@ -41,6 +43,18 @@ def _entry(said: ScorerEntry, models: Path) -> Entry:
     if not (entry.uses or "").startswith(LABELLERS):
         return entry
     return replace(entry, config={**(current_labeller(models) or {}), **entry.config})
+
+
+def labelled_by(platform: Platform) -> dict[str, str]:
+    """The checkpoint, by the config hash of the cells that it makes as labeller: with the usual prompt, and with those
+    that platform.yaml names now. Raises BadInput."""
+    entries = [entry for entry in platform.config().scorers or () if (entry.uses or "").startswith(LABELLERS)]
+    prompts = {PROMPT, *(str(entry.config["prompt"]) for entry in entries if "prompt" in entry.config)}
+    return {
+        LabellerConfig.model_construct(model_digest=one["model_digest"], prompt=prompt).config_hash(): one["checkpoint"]
+        for one in promotions(platform.home.models)
+        for prompt in prompts
+    }
 
 
 def selection_of(platform: Platform, scorers: Mapping[str, Scorer]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lance_assets.settings import SourceEntry
 from lance_assets.training import tune
 from lance_assets.training.evaluate import FORMAT, evaluate
 from lance_assets.training.facts import DEMO
-from lance_assets.training.folder import EVALUATION, MANIFEST, digests
+from lance_assets.training.folder import EVALUATION, MANIFEST, digests, model_digest
 from lance_assets.training.launch import task_environment
 from lance_assets.training.manifest import read_manifest
 from lance_assets.training.trust import BLOCKING, CHECKS
@@ -78,8 +79,9 @@ def fine_tune(
 
 
 def merged(summary: dict[str, Any], places: Places, report: Report) -> tuple[Path, dict[str, str]]:
-    """As tune.merged, on Ray, and the digests of the model's files."""
-    path = tune.merged(summary, places, RayTask(report), report)
+    """As tune.merged, on Ray, and the digests of the model's files. Merging is done on the CPU, so it takes no GPU from
+    a training."""
+    path = tune.merged(summary, places, partial(RayTask(report), gpus=0), report)
     return path, digests(path)
 
 
@@ -92,10 +94,13 @@ def assess(
     force: bool = False,
 ) -> dict[str, Any]:
     """Evaluates the tuned checkpoint against its base, and against the one evaluated before it, on held-out rows;
-    stored beside the weights. `facts` are expressions by source id."""
+    stored beside the weights, with what was `asked`: another question, or other weights, are evaluated again. `facts`
+    are expressions by source id."""
     tuned = Path(summary["path"])
+    asked = {"limit": limit, "facts": {source: dict(said) for source, said in facts.items()}}
+    asked |= {"model": model_digest(tuned)}
     done = evaluation_of(summary)
-    if not force and done and done.get("format") == FORMAT:
+    if not force and done and (done.get("format"), done.get("asked")) == (FORMAT, asked):
         report(f"{tuned.parent.name} is evaluated already")
         return done
     report(f"evaluating on {min(limit, manifest['rows']['test'])} of {manifest['rows']['test']} held-out rows")
@@ -103,6 +108,7 @@ def assess(
     result: dict[str, Any] = RayTask(report)(
         evaluate, manifest, base, tuned, limit, 0, facts, before, offline=base.exists()
     )
+    result["asked"] = asked
     write_json(tuned / EVALUATION, result)
     return result
 

@@ -15,6 +15,8 @@ IMAGE = "<image>"
 _TAG = re.compile(r"<(image|video|audio)>")
 #: All brackets around it, too: <<image>> must not become <image>.
 _BRACKETS = re.compile(r"<+(image|video|audio)>+")
+#: Of Qwen and others: <|image_pad|> is a place for a piece of an image, <|im_end|> ends a turn.
+_TOKENS = re.compile(r"<+(\|[^<>|\s]+\|)>+")
 #: Who speaks, in the words of OpenAI and of sharegpt.
 _ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 _IMAGE_PARTS = ("image", "image_url")
@@ -30,7 +32,7 @@ class BadConversation(ValueError):
 
 def messages(caption: str) -> list[dict[str, str]]:
     """[{role: user, content: PROMPT}, {role: assistant, content: caption}]. A media tag inside the caption loses its
-    brackets: LLaMA-Factory counts tags and would look for a second image."""
+    brackets: LLaMA-Factory counts tags and would look for a second image; so do a tokenizer's special tokens."""
     return [_turn("user", PROMPT), _turn("assistant", _without_tags(caption))]
 
 
@@ -44,8 +46,8 @@ def parse_conversation(value: Any) -> list[dict[str, str]]:
 
     Layouts: [{role, content}], the content text or OpenAI's parts; sharegpt's [{from, value}]; either as JSON. The rule
     is LLaMA-Factory's: perhaps a system turn, then user and assistant in turn, an answer last. One `<image>` in a user
-    turn is kept where it is; where there is none it opens the first one; media tags elsewhere lose their brackets.
-    Raises BadConversation, naming the turn, counted from 1.
+    turn is kept where it is; where there is none it opens the first one; media tags elsewhere lose their brackets, and
+    so do special tokens everywhere. Raises BadConversation, naming the turn, counted from 1.
     """
     given = parse_literal(value) if isinstance(value, str) else value
     if not isinstance(given, list) or not given:
@@ -73,7 +75,7 @@ def _parsed(turn: Any, number: int) -> dict[str, str]:
     if not isinstance(content, str) or not content.strip():
         raise BadConversation(f"turn {number} has no text")
     text = unicode_text(content)
-    return _turn(role, text if role == "user" else _without_tags(text))
+    return _turn(role, without_tokens(text) if role == "user" else _without_tags(text))
 
 
 def _part(part: Any, number: int) -> str:
@@ -104,5 +106,10 @@ def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
+def without_tokens(text: str) -> str:
+    """Text in which no tokenizer finds a special token: <|im_end|> becomes |im_end|."""
+    return _TOKENS.sub(r"\1", text)
+
+
 def _without_tags(text: str) -> str:
-    return _BRACKETS.sub(r"\1", text)
+    return without_tokens(_BRACKETS.sub(r"\1", text))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.training.heldout import Example
 from lance_assets.training.launch import ARGUMENTS_FILE
-from lance_assets.training.merge import ADAPTER
+from lance_assets.training.merge import ADAPTER, MERGED
 
 BATCH = 20
 IGNORED = -100  # torch's cross entropy leaves such labels out
@@ -20,7 +21,8 @@ ANSWER_END = "<|im_end|>\n"
 
 
 class Checkpoint:
-    """Model and processor of a folder, in fp32 on CPU unless a GPU is there. Raises BadInput, MissingExtra."""
+    """Model and processor of a folder or hub id, in fp32 on CPU unless a GPU is there. Raises BadInput,
+    MissingExtra."""
 
     def __init__(self, folder: Path, image_pixels: tuple[int, int] | None = None) -> None:
         try:
@@ -28,13 +30,15 @@ class Checkpoint:
             from transformers import AutoModelForImageTextToText, AutoProcessor
         except ImportError as error:
             raise MissingExtra("transformers", "train", "evaluation") from error
+        folder = Path(fetched(str(folder)))
         if folder.exists() and not list(folder.glob("*.safetensors")):
             raise BadInput(f"{folder} holds no safetensors file, and other weight files are not loaded")
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self.processor: Any = AutoProcessor.from_pretrained(str(folder), padding_side="left")
             base = base_of(folder)
-            model: Any = AutoModelForImageTextToText.from_pretrained(str(base or folder), use_safetensors=True)
+            whole = fetched(base or str(folder))
+            model: Any = AutoModelForImageTextToText.from_pretrained(whole, use_safetensors=True)
             if base is not None:
                 from peft import PeftModel
 
@@ -53,14 +57,15 @@ class Checkpoint:
         shown = [example.image for example in examples] if images is None else images
         for start in range(0, len(examples), BATCH):
             inputs = self._inputs(examples[start : start + BATCH], shown[start : start + BATCH], with_answers=True)
-            labels = inputs.pop("labels")[:, 1:]
+            # answers stand at the end of every row, and a vocabulary has 150,000 entries: no logits of prompts, and
+            # one row at a time in fp32
+            longest = int((inputs["labels"] != IGNORED).sum(1).max())
+            labels = inputs.pop("labels")[:, -longest:]
             with torch.inference_mode():
-                logits = self.model(**inputs).logits[:, :-1]
-            each = torch.nn.functional.cross_entropy(
-                logits.transpose(1, 2).float(), labels, ignore_index=IGNORED, reduction="none"
-            )
-            tokens = (labels != IGNORED).sum(1)
-            found += list(zip(each.sum(1).tolist(), tokens.tolist(), strict=True))
+                logits = self.model(**inputs, logits_to_keep=longest + 1).logits[:, -longest - 1 : -1]
+                for row, truth in zip(logits, labels, strict=True):
+                    total = torch.nn.functional.cross_entropy(row.float(), truth, ignore_index=IGNORED, reduction="sum")
+                    found.append((total.item(), int((truth != IGNORED).sum())))
         return found
 
     def answers(self, examples: list[Example], images: list[Any]) -> list[str]:
@@ -128,6 +133,16 @@ class Checkpoint:
         return image if factor == 1.0 else image.resize((int(image.width * factor), int(image.height * factor)))
 
 
+def fetched(model: str) -> str:
+    """The folder of a model; a hub id is downloaded from ModelScope where USE_MODELSCOPE_HUB is on, as LLaMA-Factory
+    does (transformers knows Hugging Face alone, and gets the id otherwise)."""
+    if Path(model).exists() or os.environ.get("USE_MODELSCOPE_HUB", "0").lower() not in ("true", "y", "1"):
+        return model
+    from modelscope import snapshot_download
+
+    return snapshot_download(model, revision="master")
+
+
 def base_of(folder: Path) -> str | None:
     """The model that an adapter was trained on; None for a folder that is no adapter."""
     config = folder / ADAPTER
@@ -135,8 +150,10 @@ def base_of(folder: Path) -> str | None:
 
 
 def trained_pixels(tuned: Path) -> tuple[int, int]:
-    """(min, max) pixels of an image in the training that made a checkpoint; LLaMA-Factory's defaults where unknown."""
-    path = tuned / ARGUMENTS_FILE
+    """(min, max) pixels of an image in the training that made a checkpoint (of a merged one: its adapter beside it);
+    LLaMA-Factory's defaults where unknown."""
+    own = tuned / ARGUMENTS_FILE
+    path = own if own.exists() or tuned.name != MERGED else tuned.with_name("model") / ARGUMENTS_FILE
     args = json.loads(path.read_text()) if path.exists() else {}
     return int(args.get("image_min_pixels", 32 * 32)), int(args.get("image_max_pixels", 768 * 768))
 

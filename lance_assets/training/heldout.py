@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -33,12 +33,17 @@ def held_out(manifest: dict[str, Any], limit: int, seed: int) -> list[Example]:
     """Up to `limit` rows of the test side, the same for the same seed. Raises BadInput where the side is empty."""
     source = side(manifest, "test")
     scores = _numeric_scores(source)
-    table, _ = rows.scan(source, ["id", "batch", "messages", *scores])
-    if table.num_rows == 0 or limit < 1:
+    listed, _ = rows.scan(source, ["id"])
+    if listed.num_rows == 0 or limit < 1:
         raise BadInput(
             f"the training set {manifest.get('tag', source.uri)} holds no row out, so there is nothing to evaluate on"
         )
-    chosen = sorted(table.to_pylist(), key=lambda row: sha256(f"{seed}/{row['id']}".encode()).digest())[:limit]
+    drawn = sorted(listed.to_pylist(), key=lambda row: sha256(f"{seed}/{row['id']}".encode()).digest())[:limit]
+    wanted = ",".join(str(row["_rowid"]) for row in drawn)
+    few = replace(source, filter=f"_rowid IN ({wanted})", rows=len(drawn))
+    table, _ = rows.scan(few, ["batch", "messages", *scores])
+    found = {row["_rowid"]: row for row in table.to_pylist()}
+    chosen = [row | found[row["_rowid"]] for row in drawn]
     images, _ = rows.fetch(source.uri, source.version, "image", [row["_rowid"] for row in chosen])
     return [
         Example(

@@ -11,13 +11,26 @@ from typing import Any
 
 from lance_assets.atomic import write_json
 from lance_assets.errors import BadInput
-from lance_assets.training.folder import EVALUATION, SUMMARY, model_digest, model_folder
-from lance_assets.training.merge import ADAPTER
+from lance_assets.training.evaluate import FORMAT
+from lance_assets.training.folder import (
+    ENVIRONMENT,
+    EVALUATION,
+    MANIFEST,
+    RECIPE,
+    SUMMARY,
+    model_digest,
+    model_folder,
+)
+from lance_assets.training.launch import ARGUMENTS_FILE
+from lance_assets.training.merge import ADAPTER, MERGED
+from lance_assets.training.trust import BLOCKING
 
 FOLDER = "labeller"
 CURRENT = "current.json"
 #: Beside the weights: which checkpoint they were, why and when it was promoted.
 PROMOTION = "promotion.json"
+#: What a merged model keeps of its adapter.
+OF_ADAPTER = (SUMMARY, MANIFEST, RECIPE, ENVIRONMENT, EVALUATION, ARGUMENTS_FILE)
 
 
 def labeller_folder(models: Path, digest: str) -> Path:
@@ -39,26 +52,29 @@ def promotion_of(models: Path, digest: str) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def promotions(models: Path) -> list[dict[str, Any]]:
+    """What was recorded of every checkpoint that ever became the labeller."""
+    return [json.loads(path.read_text()) for path in sorted((models / FOLDER).glob(f"*/{PROMOTION}"))]
+
+
 def promote_checkpoint(checkpoint: Path, models: Path, reason: str, by: str) -> dict[str, Any]:
     """Makes a checkpoint the labeller: its model is copied beside the platform's models, so that it outlives the
     checkpoint's folder. Returns {model_digest, checkpoint, tag, checks, reason, by, time}.
 
-    Raises BadInput without a reason, for a folder that is no finished checkpoint, for an adapter (merge it first), and
-    for one that was not evaluated or failed a check that blocks.
+    Of an adapter the merged model beside it is copied, with what says how the adapter was trained and evaluated. Raises
+    BadInput without a reason, for a folder that is no finished checkpoint, for an adapter that was not merged, and for
+    one whose weights were not evaluated by this release, or failed a check that blocks.
     """
     if not reason.strip():
         raise BadInput("a promotion needs a reason")
-    folder = model_folder(checkpoint)
-    if (folder / ADAPTER).exists():
-        raise BadInput(f"{folder} is an adapter: materialize merged_model, and promote that")
-    evaluation = folder / EVALUATION
-    if not evaluation.exists():
-        raise BadInput(f"{folder} was not evaluated: materialize evaluation first")
-    checks = json.loads(evaluation.read_text()).get("checks", [])
-    if failed := [check for check in checks if check["blocking"] and not check["passed"]]:
-        raise BadInput(f"{folder} failed {failed[0]['name']}: {failed[0]['why']}")
+    folder = model_folder(checkpoint.parent if checkpoint.name == MERGED else checkpoint)
+    adapter = (folder / ADAPTER).exists()
+    whole = folder.parent / MERGED if adapter else folder
+    checks = _passed(folder)
+    if not whole.exists():
+        raise BadInput(f"{folder} is an adapter: materialize merged_model first, so that {whole} is there")
     summary = json.loads((folder / SUMMARY).read_text())
-    digest = model_digest(folder) or ""
+    digest = model_digest(whole) or ""
     said = {
         "model_digest": digest,
         "checkpoint": str(folder),
@@ -71,8 +87,27 @@ def promote_checkpoint(checkpoint: Path, models: Path, reason: str, by: str) -> 
     target = labeller_folder(models, digest)
     if not target.exists():
         draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
-        shutil.copytree(folder, draft, ignore=shutil.ignore_patterns("checkpoint-*", "*.bin", "*.pt", "*.jsonl"))
+        shutil.copytree(whole, draft, ignore=shutil.ignore_patterns("checkpoint-*", "*.bin", "*.pt", "*.jsonl"))
+        for name in OF_ADAPTER if adapter else ():
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, draft / name)
         draft.rename(target)
     write_json(target / PROMOTION, said)
     write_json(models / FOLDER / CURRENT, {"model_digest": digest})
     return said
+
+
+def _passed(folder: Path) -> list[dict[str, Any]]:
+    """The checks of a checkpoint that may be promoted. Raises BadInput for another one."""
+    path = folder / EVALUATION
+    if not path.exists():
+        raise BadInput(f"{folder} was not evaluated: materialize evaluation first")
+    evaluation = json.loads(path.read_text())
+    if evaluation.get("format") != FORMAT or evaluation["asked"]["model"] != model_digest(folder):
+        raise BadInput(f"the evaluation of {folder} is of an earlier release or other weights: materialize it again")
+    checks = {check["name"]: check for check in evaluation["checks"]}
+    if missing := [name for name in BLOCKING if name not in checks]:
+        raise BadInput(f"the evaluation of {folder} does not say whether it passes {missing[0]}: materialize it again")
+    if failed := [name for name in BLOCKING if not checks[name]["passed"]]:
+        raise BadInput(f"{folder} failed {failed[0]}: {checks[failed[0]]['why']}")
+    return list(checks.values())

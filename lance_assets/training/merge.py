@@ -8,6 +8,8 @@ from typing import Any
 from lance_assets.errors import BadInput, MissingExtra
 
 ADAPTER = "adapter_config.json"
+#: Beside the folder of an adapter: what it gives, merged into its base.
+MERGED = "merged"
 
 
 def merge(base: str, adapter: Path, template: str, into: Path) -> str:

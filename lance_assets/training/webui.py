@@ -87,6 +87,7 @@ def ui_environment(port: int) -> dict[str, str]:
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_SHARE": "0",  # whatever we inherit: 1 opens a public tunnel
         "BROWSER": "/bin/true",  # it opens one by itself
         # it starts llamafactory-cli by name
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),

@@ -60,6 +60,13 @@ def test_media_tags_of_an_answer_and_of_the_system_lose_their_brackets() -> None
     assert json.dumps(messages("<<image>>")).count("<image>") == 1
 
 
+def test_special_tokens_lose_their_brackets_in_every_turn() -> None:
+    talk = [("system", "s<|im_end|>"), ("user", "<image><|image_pad|>?"), ("assistant", "<<|im_end|>> a <b> | <|c")]
+    found = parse_conversation(openai(talk))
+    assert [turn["content"] for turn in found] == ["s|im_end|", "<image>|image_pad|?", "|im_end| a <b> | <|c"]
+    assert messages("A cow.<|vision_end|><|<image>|>")[1]["content"] == "A cow.|vision_end||image|"
+
+
 def test_half_a_letter_becomes_the_replacement_character() -> None:
     found = parse_conversation(openai([("user", "\ud83d?"), ("assistant", "\udc00")]))
     assert [turn["content"] for turn in found] == ["<image>\ufffd?", "\ufffd"]

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lance_assets.assets.evaluation import Evaluating
+from lance_assets.compute import train
 from lance_assets.errors import BadInput
 from lance_assets.settings import validated
+from lance_assets.training import rows
 from lance_assets.training.facts import DEMO, compiled, share_right
+from lance_assets.training.heldout import held_out
 from lance_assets.training.slices import Measured, by_slice
 from lance_assets.training.trust import BLOCKING, CHECKS, checks, leaked, looks
-from lance_assets_tests.unit.training_table import manifest_of, write_squares
+from lance_assets_tests.unit.training_table import COLOURS, manifest_of, write_squares
 
 
 def test_a_model_that_gains_by_the_right_image_on_most_rows_looks_at_it() -> None:
@@ -36,6 +41,50 @@ def test_a_held_out_row_that_is_trained_on_is_counted_by_id_and_by_its_image(tmp
     dataset.update({"image_sha256": f"'{held}'"}, "id = 'row-0009'")
     copied = manifest_of(dataset, 4)
     assert leaked(copied) == 1
+
+
+def test_only_the_rows_that_are_drawn_are_read_and_they_are_the_same_for_the_same_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = manifest_of(write_squares(tmp_path / "images.lance", 40), 30)
+    scan, read = rows.scan, []
+
+    def counting(source: rows.LanceRows, columns: Sequence[str], part: rows.Part | None = None) -> Any:
+        table, size = scan(source, columns, part)
+        read.append((list(columns), table.num_rows))
+        return table, size
+
+    monkeypatch.setattr(rows, "scan", counting)
+    few, again, all_of_them = (held_out(manifest, limit, 3) for limit in (4, 4, 99))
+    assert read[:2] == [(["id"], 30), (["batch", "messages"], 4)]
+    assert [one.id for one in few] == [one.id for one in again] == [one.id for one in all_of_them][:4]
+    assert len({one.id for one in all_of_them}) == 30
+    names = list(COLOURS)
+    assert [one.truth for one in few] == [f"The square is {names[int(one.id[4:]) % 4]}." for one in few]
+    assert all(one.image.size == (64, 64) and one.batch == "squares" and one.messages for one in few)
+
+
+def test_merging_takes_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def run(function: Any, base: str, adapter: Path, template: str, into: Path, **said: Any) -> None:
+        asked.append(said)
+        into.mkdir()
+
+    monkeypatch.setattr(train, "RayTask", lambda report: run)
+    model = tmp_path / "sft-1" / "model"
+    model.mkdir(parents=True)
+    (model / "adapter_config.json").write_text("{}")
+    (model / "recipe.json").write_text('{"template": "qwen2_vl"}')
+    places = train.Places(tmp_path / "models", tmp_path)
+    path, _ = train.merged({"path": str(model), "base": str(tmp_path)}, places, lambda line: None)
+    assert path == tmp_path / "sft-1" / "merged" and [said["gpus"] for said in asked] == [0]
+
+
+def test_how_many_rows_an_evaluation_draws_can_be_said_and_none_is_refused() -> None:
+    assert Evaluating().rows == 40 and Evaluating(rows=500).rows == 500
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        Evaluating(rows=0)
 
 
 def result(**said: Any) -> dict[str, Any]:
@@ -64,6 +113,35 @@ def test_each_fault_fails_its_own_check(said: dict[str, Any], failing: list[str]
     assert [one["name"] for one in found] == list(CHECKS)
     assert [one["name"] for one in found if not one["passed"]] == failing
     assert set(BLOCKING) <= set(CHECKS)
+
+
+def test_an_evaluation_is_returned_for_the_same_question_about_the_same_weights_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+
+    def run(function: Any, *arguments: Any, **said: Any) -> dict[str, Any]:
+        ran.append(arguments[3])
+        return {"format": train.FORMAT}
+
+    monkeypatch.setattr(train, "RayTask", lambda report: run)
+    weights = tmp_path / "sft-1" / "model" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"one")
+    summary, manifest = {"path": str(weights.parent), "base": "none"}, {"rows": {"test": 9}}
+
+    def assess(limit: int, facts: Any) -> None:
+        train.assess(manifest, summary, limit, facts, lambda line: None)
+
+    assess(40, {"demo": DEMO})
+    assess(40, {"demo": DEMO})
+    assert ran == [40]
+    assess(20, {"demo": DEMO})
+    assess(20, {})
+    weights.write_bytes(b"two")
+    assess(20, {})
+    assess(20, {})
+    assert ran == [40, 20, 20, 20]
 
 
 def test_slices_are_batches_and_thirds_of_length_and_score() -> None:

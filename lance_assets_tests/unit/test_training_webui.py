@@ -77,8 +77,10 @@ def test_every_field_is_one_of_the_ui() -> None:
     assert known >= {*webui.FIELDS.values(), "train.compute_type", "train.extra_args"}
 
 
-def test_it_is_on_loopback_and_reports_nothing() -> None:
+def test_it_is_on_loopback_and_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SHARE", "1")
     found = webui.ui_environment(7860)
+    assert (os.environ | found)["GRADIO_SHARE"] == "0"
     assert (found["GRADIO_SERVER_NAME"], found["GRADIO_ANALYTICS_ENABLED"]) == ("127.0.0.1", "False")
 
 
