@@ -21,7 +21,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def main(flags: Namespace) -> int:
-    """Until Ctrl-C. Raises BadInput, MissingExtra."""
+    """Until Ctrl-C or kill: 0. Raises BadInput, MissingExtra."""
     if util.find_spec("llamafactory") is None:
         raise MissingExtra("llamafactory", "train", "the Web UI")
     from lance_assets.store.files import DataRoot
@@ -43,9 +43,11 @@ def main(flags: Namespace) -> int:
         cwd=folder,
         env={**os.environ, **ui_environment(flags.port)},
     )
-    signal.signal(signal.SIGTERM, lambda *_: ui.terminate())
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where `webui &` in a script inherits to ignore Ctrl-C
+        signal.signal(number, lambda *_: ui.terminate())
     try:
-        return ui.wait()
+        code = ui.wait()
     finally:
         ui.terminate()
         ui.wait()
+    return 0 if code in (-signal.SIGINT, -signal.SIGTERM) else code
