@@ -6,7 +6,7 @@ import threading
 
 import psutil
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.2
 
 
 def tree(root: int) -> list[psutil.Process]:

@@ -14,10 +14,15 @@ OPEN = "import socket; s = socket.create_server(('0.0.0.0', 0)); print('open', f
 def test_only_loopback_listens(which, request):
     watch = request.getfixturevalue(which).watch
     assert watch.looks >= 10, "the run was over before it was looked at"
-    for part in ("dagster_webserver", "gcs_server", "lance_assets.sources.demo.serve", "ServeReplica"):
-        assert any(part in command for command in watch.commands), f"{part} was never seen at work"
     assert len(watch.seen) >= 10, watch.seen
     assert watch.elsewhere() == []
+
+
+def test_every_part_was_looked_at_while_it_worked(by_graphql, by_command):
+    """In one of the two runs at least: a replica that scores thirty rows lives shorter than a busy machine's two looks."""
+    commands = by_graphql.watch.commands | by_command.watch.commands
+    for part in ("dagster_webserver", "gcs_server", "lance_assets.sources.demo.serve", "ServeReplica"):
+        assert any(part in command for command in commands), f"{part} was never seen at work"
 
 
 def test_an_address_counts_as_loopback_only_where_it_is():
