@@ -20,6 +20,7 @@ from lance_assets.store.batches import replace_batch, write_fragment
 from lance_assets.store.captions import write_captions
 from lance_assets.store.files import DataRoot
 from lance_assets.store.schema import CAPTIONS, IMAGES
+from lance_assets.tags import of_range
 from lance_assets_tests.tables import add_batch, image_rows
 
 A, B = "shots-0123abcd-0-40", "shots-0123abcd-40-80"
@@ -110,6 +111,4 @@ class Place:
 
 def ends(batches: tuple[str, ...]) -> dict[str, str]:
     """The tags of a run over these batches."""
-    if len(batches) == 1:
-        return {"dagster/partition": batches[0]}
-    return {"dagster/asset_partition_range_start": batches[0], "dagster/asset_partition_range_end": batches[-1]}
+    return of_range((batches[0], batches[-1]))

@@ -1,4 +1,4 @@
-"""What every asset body needs and nothing else: partitions, tags, properties of a run."""
+"""What every asset body needs and nothing else: partitions, properties of a run."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -12,18 +12,10 @@ from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
 from lance_assets.store.schema import DESCRIPTIONS
+from lance_assets.tags import ANY, AUTOMATION_TAG, FORCE_TAG, RETRY_TAG
 
 #: One partition per batch; a cache of data/captions, refilled by the job discover_batches.
 BATCHES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
-
-#: Tag of a run that does its work although nothing is stale.
-FORCE_TAG = "lance_assets/force"
-
-#: Tag of a run that a sensor asked for: which one.
-AUTOMATION_TAG = "lance_assets/automation"
-
-#: Tag of a run that loads rejected rows again: a reason, or ANY.
-RETRY_TAG, ANY = "lance_assets/retry", "any"
 
 PlatformParam = dg.ResourceParam[Platform]
 

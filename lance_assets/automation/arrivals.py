@@ -59,7 +59,7 @@ def ask_source(platform: Platform, instance: dg.DagsterInstance, id: str, cursor
     order = list(dict.fromkeys([*world.order, *new]))
     before = attempts(instance, order, sensor_name(id), config.automation)
     limits = Limits(config.automation.runs, config.automation.batches_per_run)
-    lacking = _lacking(platform, world, of_source(order, id))
+    lacking = of_source(_lacking(platform, world, order), id)
     stored_at = {batch: at for (batch, column), at in world.found.made.items() if column == IMAGE}
     made = _made(entry, config)
     asked = plan(id, lacking, changed, order, world.flight, before, made, limits, world.now, stored_at)
@@ -72,14 +72,14 @@ def arriving(platform: Platform, instance: dg.DagsterInstance, world: World) -> 
     and not those which the last runs could not store. So a source that is gone holds nobody up."""
     config = platform.config()
     found: list[str] = []
-    for entry in config.sources if platform.home.platform_yaml.exists() else []:
-        mine = of_source(world.order, entry.id)
+    lacking = _lacking(platform, world, world.order)
+    for entry in config.sources if lacking and platform.home.platform_yaml.exists() else []:
         before = attempts(instance, world.order, sensor_name(entry.id), config.automation)
         if not any(one.ended > world.now - ONGOING_S for one in before.tried):
             continue
         made = _made(entry, config)
-        lacking = _lacking(platform, world, mine)
-        found += [key for key in lacking if ready_at(key, world.flight, before, made) <= world.now]
+        mine = of_source(lacking, entry.id)
+        found += [key for key in mine if ready_at(key, world.flight, before, made) <= world.now]
     return found
 
 

@@ -17,14 +17,15 @@ from lance_assets.automation.jobs import raise_unread, register_new
 from lance_assets.errors import BadInput
 from lance_assets.partitions import PARTITIONS, batch_keys
 from lance_assets.settings import Platform
+from lance_assets.store.backlog import backlog
 from lance_assets.store.columns import column_of, scorer_of
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import exists, open_images
+from lance_assets.tags import FORCE_TAG
 
 FILLED = (dg.AssetKey(["raw_captions"]), dg.AssetKey(["image_dataset"]))
 #: As in assets.common, which this room does not know.
 BATCHES = dg.DynamicPartitionsDefinition(name=PARTITIONS)
-FORCE_TAG = "lance_assets/force"
 #: A run whose process dies is started again so often (deploy/dagster.yaml: never by default, since sensors ask again).
 RETRIES = {"dagster/max_retries": "2"}
 
@@ -61,7 +62,7 @@ def stored_batches(root: DataRoot) -> set[str]:
     """Keys of the batches of which a row is stored."""
     if not exists(root):
         return set()
-    return set(open_images(root).to_table(columns=["batch"])["batch"].unique().to_pylist())
+    return set(backlog(root, open_images(root), []).stale)
 
 
 @dg.op

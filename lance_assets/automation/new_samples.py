@@ -10,12 +10,8 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from lance_assets.automation.requests import (
-    FOR_TAG,
     IMAGES,
-    MADE_TAG,
-    PRIORITY_TAG,
     RAW_CAPTIONS,
-    REASON_TAG,
     Attempts,
     Flight,
     Limits,
@@ -24,6 +20,7 @@ from lance_assets.automation.requests import (
 )
 from lance_assets.partitions import Batch, batch_keys
 from lance_assets.store.rejects import worth_another_try
+from lance_assets.tags import AUTOMATION_TAG, MADE_TAG, PRIORITY_TAG, REASON_TAG
 
 NEVER = float("-inf")
 NEW_ROWS, CHANGED_ROWS = "new rows", "rows changed in the source"
@@ -65,7 +62,7 @@ def plan(
     for why, keys in ((NEW_ROWS, set(lacking)), (CHANGED_ROWS, set(changed) - set(lacking))):
         ready = [key for key in order if key in keys and ready_at(key, flight, attempts, made, stored.get(key)) <= now]
         tags = {
-            FOR_TAG: sensor_name(source),
+            AUTOMATION_TAG: sensor_name(source),
             REASON_TAG: why,
             MADE_TAG: json.dumps({IMAGES: made, RAW_CAPTIONS: made}),
             PRIORITY_TAG: "1",

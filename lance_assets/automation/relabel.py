@@ -10,13 +10,9 @@ from dataclasses import dataclass, field
 
 from lance_assets.audit.stale import WORDS, reasons
 from lance_assets.automation.requests import (
-    FOR_TAG,
     IMAGES,
-    MADE_TAG,
     MODEL,
-    PRIORITY_TAG,
     RAW_CAPTIONS,
-    REASON_TAG,
     Attempts,
     Flight,
     Limits,
@@ -27,6 +23,7 @@ from lance_assets.automation.requests import (
 from lance_assets.store.backlog import Backlog
 from lance_assets.store.columns import column_of
 from lance_assets.store.ledger import IMAGE
+from lance_assets.tags import AUTOMATION_TAG, MADE_TAG, PRIORITY_TAG, REASON_TAG
 
 #: Cells that hold a value which the column's scorer would not give now. The others hold none.
 WRONG = ("damaged", "unknown", "version", "config")
@@ -146,7 +143,7 @@ def _requests(
                         rows[reason] = rows.get(reason, 0) + number
             first = min(rows, key=lambda reason: urgency[reason])
             tags = {
-                FOR_TAG: RELABEL,
+                AUTOMATION_TAG: RELABEL,
                 REASON_TAG: ", ".join(f"{word} ({rows[why]})" for why, word in WORDS.items() if why in rows),
                 MADE_TAG: json.dumps({score_asset(name): of[name].made for name in names}),
                 # People wait for new samples; a relabelled table is as good tomorrow.
@@ -166,4 +163,4 @@ def fit_request(
     coming = any(flight.holds(asset) for asset in (RAW_CAPTIONS, IMAGES, MODEL))
     if not lacking or not images or coming or attempts.wait_until(MODEL, None, "", float("-inf")) > now:
         return []
-    return [Request((MODEL,), None, {FOR_TAG: RELABEL, REASON_TAG: NO_MODEL})]
+    return [Request((MODEL,), None, {AUTOMATION_TAG: RELABEL, REASON_TAG: NO_MODEL})]

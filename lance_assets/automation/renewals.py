@@ -13,20 +13,22 @@ from lance_assets.scoring.api import Scorer
 from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
 from lance_assets.store.selection import latest_manifest
-from lance_assets.store.table import open_images
 from lance_assets.training.recipe import load_recipe
 
 
-def tail_of(platform: Platform, instance: dg.DagsterInstance, scorers: Mapping[str, Scorer], unsettled: str) -> Tail:
-    """`unsettled`: see Tail. Raises BadInput."""
+def tail_of(
+    platform: Platform, instance: dg.DagsterInstance, scorers: Mapping[str, Scorer], version: int, unsettled: str
+) -> Tail:
+    """`version` of the table that was looked at; `unsettled`: see Tail. Raises BadInput."""
     checkpoint, evaluation = _checkpoint(platform)
-    return Tail(unsettled, _training_set(platform, instance, scorers), checkpoint, evaluation)
+    return Tail(unsettled, _training_set(platform, instance, scorers, version), checkpoint, evaluation)
 
 
-def _training_set(platform: Platform, instance: dg.DagsterInstance, scorers: Mapping[str, Scorer]) -> Renewal:
+def _training_set(
+    platform: Platform, instance: dg.DagsterInstance, scorers: Mapping[str, Scorer], version: int
+) -> Renewal:
     """Renewed where the table or the selection is not the one that was last looked at. The manifest would not tell: it
     is an earlier one where a look found the same rows."""
-    version = open_images(DataRoot(platform.home.data)).version
     selection = selection_of(platform, scorers)
     made = f"{version} {selection}"
     event = instance.get_latest_materialization_event(dg.AssetKey([TRAINING_SET]))

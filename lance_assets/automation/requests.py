@@ -12,11 +12,6 @@ LONGEST_WAIT_S = 3600.0
 #: So far back runs are looked at: long enough to see that a request waits LONGEST_WAIT_S by now.
 LOOK_BACK_S = 12 * 3600.0
 
-#: Tags of the runs that sensors ask for: which sensor (AUTOMATION_TAG of assets.common, which this room does not know),
-#: why, and what it would be made of (JSON by asset, see Attempts).
-FOR_TAG, REASON_TAG, MADE_TAG = "lance_assets/automation", "lance_assets/relabel_reason", "lance_assets/made"
-PRIORITY_TAG = "dagster/priority"
-
 RAW_CAPTIONS, IMAGES, MODEL = "raw_captions", "image_dataset", "alignment_model"
 
 

@@ -10,10 +10,9 @@ import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecord
 
-from lance_assets.automation.requests import FOR_TAG, LOOK_BACK_S, MADE_TAG, Flight, Request, Tried
+from lance_assets.automation.requests import LOOK_BACK_S, Flight, Request, Tried
+from lance_assets.tags import AUTOMATION_TAG, MADE_TAG, PARTITION, RANGE_END, RANGE_START, of_range
 
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-PARTITION = "dagster/partition"
 #: A run that was created and not submitted for so long was left by a daemon that died in between: it blocks nothing.
 SUBMITTED_WITHIN = timedelta(minutes=10)
 #: So many finished runs are looked at.
@@ -37,8 +36,8 @@ def in_flight(instance: dg.DagsterInstance, order: Sequence[str], everything: Co
         selected = _assets(run.asset_selection)
         for asset in selected or (everything if run.job_name.startswith("__") else ()):
             busy.setdefault(asset, set()).update(_batches(run.tags, order, place))
-        if FOR_TAG in run.tags:
-            own[run.tags[FOR_TAG]] = own.get(run.tags[FOR_TAG], 0) + 1
+        if AUTOMATION_TAG in run.tags:
+            own[run.tags[AUTOMATION_TAG]] = own.get(run.tags[AUTOMATION_TAG], 0) + 1
     for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=UNFINISHED)):
         for asset, batches in _of_backfill(backfill, everything):
             busy.setdefault(asset, set()).update(batches)
@@ -49,18 +48,14 @@ def tried(instance: dg.DagsterInstance, order: Sequence[str], what: str, ever: b
     """The runs of one sensor that are over, the newest ones; of the last hours, or with `ever` however old."""
     place = {key: at for at, key in enumerate(order)}
     since = None if ever else datetime.now(UTC) - timedelta(seconds=LOOK_BACK_S)
-    wanted = dg.RunsFilter(statuses=OVER, tags={FOR_TAG: what}, updated_after=since)
+    wanted = dg.RunsFilter(statuses=OVER, tags={AUTOMATION_TAG: what}, updated_after=since)
     return [_tried(record, order, place) for record in instance.get_run_records(wanted, limit=MOST_RUNS)]
 
 
 def run_request(request: Request) -> dg.RunRequest:
     """Without a run_key: one that was used once is never launched again, whatever became of its run."""
-    ends = {}
-    if request.ends is not None:
-        first, last = request.ends
-        ends = {PARTITION: first} if first == last else {RANGE_START: first, RANGE_END: last}
     keys = [dg.AssetKey(name.split("/")) for name in request.assets]
-    return dg.RunRequest(asset_selection=keys, tags={**request.tags, **ends})
+    return dg.RunRequest(asset_selection=keys, tags={**request.tags, **of_range(request.ends)})
 
 
 def _tried(record: RunRecord, order: Sequence[str], place: dict[str, int]) -> Tried:

@@ -13,18 +13,16 @@ import dagster as dg
 from lance_assets.automation import tail
 from lance_assets.automation.arrivals import arriving, ask_source
 from lance_assets.automation.new_samples import sensor_name
-from lance_assets.automation.relabel import RELABEL, Plan, fit_request
+from lance_assets.automation.relabel import RELABEL, Plan
 from lance_assets.automation.renewals import tail_of
 from lance_assets.automation.requests import IMAGES, MODEL, RAW_CAPTIONS, Request, score_asset
 from lance_assets.automation.runs import run_request
-from lance_assets.automation.world import attempts, columns_of, look, relabelling
+from lance_assets.automation.world import attempts, look, relabelling
 from lance_assets.compute.drift import held_back
 from lance_assets.compute.scorers import platform_scorers
 from lance_assets.errors import BadInput, Unreachable
 from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Platform
-from lance_assets.store.files import DataRoot
-from lance_assets.store.table import exists
 
 NO_IMAGES = "no image is stored yet"
 Tick = Callable[[dg.SensorEvaluationContext], dg.SensorResult]
@@ -82,17 +80,14 @@ def _relabel(platform: Platform, loaded: Sequence[str]) -> Tick:
         said = platform.config().automation
         if not said.relabel:
             return _skipped("automation.relabel is off in platform.yaml")
-        if not exists(DataRoot(platform.home.data)):
-            return _skipped(NO_IMAGES)
         named = platform_scorers(platform)
         scorers = {name: scorer for name, scorer in named.items() if name in loaded}
         world = look(platform, context.instance, scorers)
+        if world.dataset is None:
+            return _skipped(NO_IMAGES)
         found = relabelling(platform, context.instance, scorers, world)
-        before = attempts(context.instance, world.order, RELABEL, said)
-        columns = [one for one in columns_of(platform, scorers, world.dataset) if one.scorer not in said.paused]
-        fits = fit_request(columns, bool(world.found.stale), world.flight, before, world.now)
         says = "; ".join([_in_words(found), *_not_loaded(named, loaded), *_not_there(said.paused, named)])
-        return _result([*fits, *found.requests], says, world.unregistered)
+        return _result(found.requests, says, world.unregistered)
 
     return tick
 
@@ -112,21 +107,20 @@ def _tail(platform: Platform, loaded: Sequence[str]) -> Tick:
         said = platform.config().automation
         if not said.training_set:
             return _skipped("automation.training_set is off in platform.yaml")
-        if not exists(DataRoot(platform.home.data)):
-            return _skipped(NO_IMAGES)
         scorers = platform_scorers(platform)
         if strangers := _not_loaded(scorers, loaded):
             return _skipped(strangers[0])
         world = look(platform, context.instance, scorers)
+        if world.dataset is None:
+            return _skipped(NO_IMAGES)
         columns = relabelling(platform, context.instance, scorers, world)
         coming = arriving(platform, context.instance, world) if said.new_samples else []
         why = tail.unsettled(world.found, columns, world.flight, coming)
         # A training may take longer than runs are looked back at otherwise: a broken one is not to be tried for ever.
         before = attempts(context.instance, world.order, tail.TAIL, said, ever=True)
-        found = tail.plan(
-            tail_of(platform, context.instance, scorers, why), said.train, world.flight, before, world.now
-        )
-        if found.request is None or world.dataset is None:
+        stands = tail_of(platform, context.instance, scorers, world.dataset.version, why)
+        found = tail.plan(stands, said.train, world.flight, before, world.now)
+        if found.request is None:
             return _skipped(found.says)
         # Last, and only where something would be asked for: it reads labels.
         held = held_back(platform, world.dataset, list(scorers))

@@ -15,18 +15,16 @@ from dataclasses import dataclass
 from lance_assets.audit.stale import reasons
 from lance_assets.automation.relabel import PAUSED, WRONG, Plan
 from lance_assets.automation.requests import (
-    FOR_TAG,
     IMAGES,
-    MADE_TAG,
     MODEL,
     RAW_CAPTIONS,
-    REASON_TAG,
     Attempts,
     Flight,
     Request,
     score_asset,
 )
 from lance_assets.store.backlog import Backlog
+from lance_assets.tags import AUTOMATION_TAG, MADE_TAG, REASON_TAG
 
 TRAINING_SET, CHECKPOINT, EVALUATION = "sft_dataset", "qwen_vl_checkpoint", "evaluation"
 TAIL = "tail"
@@ -116,4 +114,4 @@ def plan(tail: Tail, train: str, flight: Flight, attempts: Attempts, now: float)
 
 def _request(assets: tuple[str, ...], renewal: Renewal) -> Request:
     made = json.dumps(dict.fromkeys(assets, renewal.made))
-    return Request(assets, None, {FOR_TAG: TAIL, REASON_TAG: renewal.why, MADE_TAG: made})
+    return Request(assets, None, {AUTOMATION_TAG: TAIL, REASON_TAG: renewal.why, MADE_TAG: made})

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import lance
 
-from lance_assets.automation.relabel import NO_MODEL, RELABEL, Column, Plan, plan
+from lance_assets.automation.relabel import NO_MODEL, RELABEL, Column, Plan, fit_request, plan
 from lance_assets.automation.requests import IMAGES, MODEL, RAW_CAPTIONS, Attempts, Flight, Limits, score_asset
 from lance_assets.automation.runs import in_flight, tried
 from lance_assets.automation.tail import CHECKPOINT, EVALUATION, TRAINING_SET
@@ -84,9 +84,12 @@ def attempts(
 
 
 def relabelling(platform: Platform, instance: dg.DagsterInstance, scorers: Mapping[str, Scorer], world: World) -> Plan:
-    """What there is to label now. Raises BadInput."""
+    """What there is to label now, a fit of the model first where a column lacks one. Raises BadInput."""
     said = platform.config().automation
     before = attempts(instance, world.order, RELABEL, said)
     limits = Limits(said.runs, said.batches_per_run)
     columns = columns_of(platform, scorers, world.dataset)
-    return plan(world.found, world.order, columns, said.paused, world.flight, before, limits, world.now)
+    found = plan(world.found, world.order, columns, said.paused, world.flight, before, limits, world.now)
+    wanting = [column for column in columns if column.scorer not in said.paused]
+    found.requests[:0] = fit_request(wanting, bool(world.found.stale), world.flight, before, world.now)
+    return found

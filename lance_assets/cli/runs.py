@@ -23,11 +23,10 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from lance_assets.automation.dead_runs import PID_TAG, process_tag
 from lance_assets.automation.failed_steps import events_of
 from lance_assets.settings import HOME_VARIABLE, Home
+from lance_assets.tags import of_range
 
 MODULE = "lance_assets.definitions"
 LOCATION = "lance_assets"  # as in workspace.yaml
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-PARTITION = "dagster/partition"
 RUN_CONFIG = {"loggers": {"console": {}}}  # without it Dagster prints every event
 
 
@@ -51,16 +50,13 @@ def execute(
 ) -> dg.DagsterRun:
     """Materializes assets, for the range of partitions `keys` (first, last) if given, in this process; returns the
     finished run, successful or not. Raises KeyboardInterrupt when a Ctrl-C ended it, which Dagster keeps to itself."""
-    ends = {} if keys is None else {RANGE_START: keys[0], RANGE_END: keys[1]}
-    if keys and keys[0] == keys[1]:
-        ends = {PARTITION: keys[0]}
     job = ReconstructableJob(_repository(), IMPLICIT_ASSET_JOB_NAME)
     selection = set(assets)
     run = instance.create_run_for_job(
         job.get_definition(),
         run_config=RUN_CONFIG,
         asset_selection=selection,
-        tags={**tags, **ends, PID_TAG: process_tag()},
+        tags={**tags, **of_range(keys), PID_TAG: process_tag()},
         remote_job_origin=_origin(),
         job_code_origin=job.get_python_origin(),
     )

@@ -37,7 +37,7 @@ def read(platform: Platform) -> dict[str, Any]:
     from lance_assets.automation.failed_steps import failures
     from lance_assets.cli.health import backfills, daemon, instigators
     from lance_assets.cli.runs import open_instance
-    from lance_assets.cli.work import known_batches, pending
+    from lance_assets.cli.work import known_batches, sorted_out
     from lance_assets.compute.label import identity_of
     from lance_assets.compute.registry import active_scorers
     from lance_assets.partitions import batch_keys
@@ -50,8 +50,9 @@ def read(platform: Platform) -> dict[str, Any]:
     root, config = DataRoot(platform.home.data), platform.config()
     identities = [identity_of(scorer) for scorer in active_scorers(platform).values()]
     dataset = open_images(root) if exists(root) else None
+    stored, rejects = backlog(root, dataset, identities).stale if dataset else {}, read_rejects(root)
     stale: dict[str, Counter[str]] = {identity.scorer: Counter() for identity in identities}
-    for columns in backlog(root, dataset, identities).stale.values() if dataset else ():
+    for columns in stored.values():
         for column, counts in columns.items():
             stale[scorer_of(column)].update(counts)
     with open_instance(platform.home) as instance:
@@ -63,8 +64,8 @@ def read(platform: Platform) -> dict[str, Any]:
         failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=5)
         return {
             "home": str(platform.home.root),
-            "batches": {"known": len(keys), "pending": pending(platform, keys).batches},
-            "rows": {"stored": dataset.count_rows() if dataset else 0, "rejected": reasons(read_rejects(root))},
+            "batches": {"known": len(keys), "pending": sorted_out(keys, stored, rejects).batches if dataset else keys},
+            "rows": {"stored": dataset.count_rows() if dataset else 0, "rejected": reasons(rejects)},
             "stale": stale,
             "queue": {
                 "queued": instance.get_runs_count(dg.RunsFilter(statuses=waiting)),

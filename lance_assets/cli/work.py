@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import dagster as dg
+import pyarrow as pa
 
-from lance_assets.assets.common import ANY, RETRY_TAG
 from lance_assets.assets.scores import alignment_model, score_key
 from lance_assets.automation.failed_steps import failures
 from lance_assets.automation.new_samples import missing
@@ -26,6 +26,7 @@ from lance_assets.store.captions import catalog, footers
 from lance_assets.store.files import DataRoot
 from lance_assets.store.rejects import read_rejects
 from lance_assets.store.table import exists, open_images
+from lance_assets.tags import ANY, RETRY_TAG
 
 Say = Callable[[str], None]
 OVERHEAD = "start and stop"
@@ -78,7 +79,14 @@ def pending(platform: Platform, keys: Sequence[str], changed: Collection[str] = 
         return Pending(batch_keys(keys), [])
     identities = [identity_of(scorer) for scorer in active_scorers(platform).values()]
     stored = backlog(root, open_images(root), identities).stale
-    lacking = {*missing(keys, stored, read_rejects(root)), *changed}
+    return sorted_out(keys, stored, read_rejects(root), changed)
+
+
+def sorted_out(
+    keys: Sequence[str], stored: Mapping[str, Collection[str]], rejects: pa.Table, changed: Collection[str] = ()
+) -> Pending:
+    """As `pending`, out of what is `stored`: the stale columns of each batch."""
+    lacking = {*missing(keys, stored, rejects), *changed}
     return Pending(
         [key for key in keys if key in lacking], [key for key in keys if stored.get(key) and key not in lacking]
     )
@@ -123,7 +131,7 @@ def do_work(
 def retry_rejects(
     platform: Platform, instance: dg.DagsterInstance, keys: Sequence[str], batches: Sequence[str], reason: str | None
 ) -> Work:
-    """Loads rejects of these batches again (see assets.common.RETRY_TAG) and scores what could be stored."""
+    """Loads rejects of these batches again (see tags.RETRY_TAG) and scores what could be stored."""
     work = Work(batches=list(batches))
     scores = [score_key(name) for name in active_scorers(platform)]
     for ends in contiguous(batches, keys):

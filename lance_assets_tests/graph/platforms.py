@@ -10,11 +10,11 @@ import dagster as dg
 import yaml
 from dagster._core.test_utils import create_run_for_test
 
-from lance_assets.automation.runs import PARTITION, RANGE_END, RANGE_START
 from lance_assets.definitions import build
 from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Home, Platform
 from lance_assets.store.files import DataRoot
+from lance_assets.tags import PARTITION, RANGE_END, RANGE_START
 from lance_assets_tests.cli.folders import row, write_jsonl
 
 WORDS = '''
@@ -93,10 +93,6 @@ class SmallPlatform:
 
     def partitions(self) -> list[str]:
         return list(self.instance.get_dynamic_partitions(PARTITIONS))
-
-
-def range_tags(first: str, last: str) -> dict[str, str]:
-    return {PARTITION: first} if first == last else {RANGE_START: first, RANGE_END: last}
 
 
 def _assets(request: dg.RunRequest) -> list[str]:

@@ -11,6 +11,7 @@ from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Home, Platform
 from lance_assets.store.captions import catalog
 from lance_assets.store.files import DataRoot
+from lance_assets.tags import of_range
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_an_empty_instance_is_refilled_from_the_catalog(platform, instance):
 
 
 def materialize(platform, instance, keys):
-    tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+    tags = of_range((keys[0], keys[-1]))
     return dg.materialize([raw_captions], instance=instance, resources={"platform": platform}, tags=tags)
 
 

@@ -10,7 +10,6 @@ import pytest
 from lance_assets.assets.common import due_at
 from lance_assets.automation import runs
 from lance_assets.automation.renewals import tail_of
-from lance_assets.automation.requests import FOR_TAG
 from lance_assets.automation.runs import in_flight, tried
 from lance_assets.automation.world import attempts
 from lance_assets.compute.scorers import SEEN_VERSION, SELECTION, needs_fit, platform_scorers, selection_of
@@ -22,8 +21,9 @@ from lance_assets.store.rejects import replace_rejects
 from lance_assets.store.schema import REJECTS
 from lance_assets.store.selection import LATEST
 from lance_assets.store.table import open_images
+from lance_assets.tags import AUTOMATION_TAG, MADE_TAG, of_range
 from lance_assets.training.recipe import load_recipe
-from lance_assets_tests.graph.platforms import SmallPlatform, range_tags
+from lance_assets_tests.graph.platforms import SmallPlatform
 from lance_assets_tests.tables import add_batch
 
 NEW, STARTED, FAILURE = dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
@@ -189,13 +189,13 @@ def test_nothing_is_asked_for_before_there_are_images(platform, found):
 
 def test_runs_and_backfills_of_anybody_count_as_in_flight(platform, found):
     order, everything = platform.partitions(), ["image_dataset", *LABELS]
-    platform.run(LABELS[:1], range_tags(order[0], order[1]), NEW)
-    platform.run(["image_dataset"], range_tags(order[2], order[2]), STARTED)
-    platform.run(LABELS[1:], range_tags(order[0], order[2]), dg.DagsterRunStatus.SUCCESS)
+    platform.run(LABELS[:1], of_range((order[0], order[1])), NEW)
+    platform.run(["image_dataset"], of_range((order[2], order[2])), STARTED)
+    platform.run(LABELS[1:], of_range((order[0], order[2])), dg.DagsterRunStatus.SUCCESS)
     platform.run([], {}, STARTED, job="discover_batches")
     flight = in_flight(platform.instance, order, everything)
     assert flight.busy == {"score/sharpness": set(order[:2]), "image_dataset": {order[2]}} and flight.runs == {}
-    platform.run([], range_tags(order[1], order[1]), STARTED)
+    platform.run([], of_range((order[1], order[1])), STARTED)
     assert in_flight(platform.instance, order, everything).holds("score/words", order[1])
 
 
@@ -224,16 +224,16 @@ def test_a_backfill_that_is_not_over_counts_as_in_flight(platform, found):
 
 def test_runs_that_are_over_are_remembered_with_what_they_were_for(platform, found):
     order = platform.partitions()
-    tags = {"lance_assets/automation": "relabel", "lance_assets/made": json.dumps({"score/words": "1 abc"})}
-    platform.run(LABELS[1:], {**tags, **range_tags(order[0], order[1])}, FAILURE)
-    platform.run(LABELS[1:], range_tags(order[0], order[1]), FAILURE)
+    tags = {"lance_assets/automation": "relabel", MADE_TAG: json.dumps({"score/words": "1 abc"})}
+    platform.run(LABELS[1:], {**tags, **of_range((order[0], order[1]))}, FAILURE)
+    platform.run(LABELS[1:], of_range((order[0], order[1])), FAILURE)
     (one,) = tried(platform.instance, order, "relabel")
     assert (one.assets, list(one.batches), one.made) == (LABELS[1:], order[:2], {"score/words": "1 abc"})
     assert one.began <= one.ended
 
 
 def test_trainings_that_failed_are_counted_however_long_ago_they_were(platform, found, monkeypatch):
-    tags = {FOR_TAG: "tail", "lance_assets/made": json.dumps({"qwen_vl_checkpoint": "7 abc"})}
+    tags = {AUTOMATION_TAG: "tail", MADE_TAG: json.dumps({"qwen_vl_checkpoint": "7 abc"})}
     platform.run(["qwen_vl_checkpoint"], tags, FAILURE)
     monkeypatch.setattr(runs, "LOOK_BACK_S", 0.0)
     assert tried(platform.instance, [], "tail") == []
@@ -243,7 +243,7 @@ def test_trainings_that_failed_are_counted_however_long_ago_they_were(platform, 
 
 def test_a_new_training_set_is_trained_on_and_evaluated_where_platform_yaml_says_so(platform):
     def asked() -> list[str]:
-        found = tail_of(Platform(platform.home), platform.instance, {}, "")
+        found = tail_of(Platform(platform.home), platform.instance, {}, open_images(platform.root).version, "")
         return [asset for asset, one in (("checkpoint", found.checkpoint), ("evaluation", found.evaluation)) if one.why]
 
     add_batch(platform.root, "a", 2)
@@ -280,7 +280,7 @@ def test_the_training_set_is_renewed_when_the_table_or_the_selection_changed(pla
     platform.say(sft={})
     add_batch(platform.root, "shots-0123abcd-7-8", 1, first=9)
     assert platform.tick("tail").tags[0]["lance_assets/relabel_reason"] == "the table changed"
-    platform.run(["score/words"], range_tags(*[platform.partitions()[0]] * 2), STARTED)
+    platform.run(["score/words"], of_range((platform.partitions()[0],) * 2), STARTED)
     assert platform.tick("tail").runs == []
 
 
@@ -297,7 +297,7 @@ def test_labels_that_moved_too_far_are_asked_for_last_and_hold_the_training_set_
     assert (held.runs, held.says, asked) == ([], "score_words moved too far", [1])
 
 
-@pytest.mark.parametrize(("tags", "waits"), [({FOR_TAG: "relabel"}, True), ({}, False)])
+@pytest.mark.parametrize(("tags", "waits"), [({AUTOMATION_TAG: "relabel"}, True), ({}, False)])
 def test_a_run_of_a_sensor_leaves_what_backs_off_alone_and_one_of_a_person_does_not(platform, tags, waits):
     @dg.asset
     def looks(context):

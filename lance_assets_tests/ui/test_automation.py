@@ -7,8 +7,8 @@ import subprocess
 import dagster as dg
 import pytest
 
-from lance_assets.automation.runs import PARTITION, RANGE_END, RANGE_START
 from lance_assets.partitions import PARTITIONS
+from lance_assets.tags import PARTITION, RANGE_END, RANGE_START
 from lance_assets_tests.cli.command import COMMAND, environment
 from lance_assets_tests.picture_server import picture_server
 from lance_assets_tests.ui.daemon import Automated

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from lance_assets.automation.relabel import Column, Plan, plan
-from lance_assets.automation.requests import MADE_TAG, Attempts, Flight, Limits, Request, Tried
+from lance_assets.automation.requests import Attempts, Flight, Limits, Request, Tried
 from lance_assets.compute.fragment import Tools
 from lance_assets.compute.in_process import in_process
 from lance_assets.compute.label import identity_of, label
@@ -26,6 +26,7 @@ from lance_assets.store.files import DataRoot
 from lance_assets.store.fragments import fragment_at
 from lance_assets.store.staleness import stale_cells
 from lance_assets.store.table import exists, open_images
+from lance_assets.tags import MADE_TAG
 from lance_assets_tests.scorers import Counted, Plus, joined
 from lance_assets_tests.unit.store import scenes
 from lance_assets_tests.unit.store.scenes import Row

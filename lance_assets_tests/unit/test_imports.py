@@ -12,7 +12,7 @@ import lance_assets
 
 PACKAGE = Path(lance_assets.__file__).parent
 
-LEAVES = {"settings", "partitions", "sources", "scoring", "preview", "store"}
+LEAVES = {"settings", "partitions", "tags", "sources", "scoring", "preview", "store"}
 MAY_USE: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
     "settings": {"sections"},

@@ -19,12 +19,8 @@ from lance_assets.automation.relabel import (
     plan,
 )
 from lance_assets.automation.requests import (
-    FOR_TAG,
     IMAGES,
-    MADE_TAG,
-    PRIORITY_TAG,
     RAW_CAPTIONS,
-    REASON_TAG,
     Attempts,
     Flight,
     Limits,
@@ -32,6 +28,7 @@ from lance_assets.automation.requests import (
     Tried,
 )
 from lance_assets.store.backlog import Backlog
+from lance_assets.tags import AUTOMATION_TAG, MADE_TAG, PRIORITY_TAG, REASON_TAG
 
 KEYS = [f"shots-0123abcd-{number}-{number + 1}" for number in range(6)]
 SHARP, LIGHT = Column("sharp", "1 c0ffee", "light"), Column("light", "3 c0ffee", "light")
@@ -108,7 +105,7 @@ def test_tags_say_why_and_how_urgent_it_is():
     found.replaced.add((KEYS[3], "score_sharp"))
     first, second = planned(found, SHARP).requests
     assert first.tags == {
-        FOR_TAG: RELABEL,
+        AUTOMATION_TAG: RELABEL,
         REASON_TAG: "never scored (2), scorer version (3), config (1)",
         MADE_TAG: json.dumps({"score/sharp": "1 c0ffee"}),
         PRIORITY_TAG: "1",
