@@ -21,6 +21,7 @@ from lance_assets.assets.scores import (
 from lance_assets.assets.sft_dataset import sft_dataset_asset
 from lance_assets.automation.alerts import alert_on_failure
 from lance_assets.automation.backfills import relabel_column_job, seed
+from lance_assets.automation.check_batches import check_after_failure, check_batches_job
 from lance_assets.automation.dead_runs import free_dead_runs
 from lance_assets.automation.jobs import discover_batches
 from lance_assets.automation.maintenance import maintenance, nightly_maintenance
@@ -45,6 +46,12 @@ def build(platform: Platform) -> dg.Definitions:
     across = [scorer for scorer in scorers.values() if scorer.across]
     light = {name: one for name, one in scorers.items() if in_the_pass(one)}
     own = {name: one for name, one in scorers.items() if not one.across and name not in light}
+    by_batch = [
+        image_checks,
+        *([score_checks("light_scores", light)] if light else []),
+        *(score_checks(f"{one.name}_score", {one.name: one}) for one in (*own.values(), *across)),
+    ]
+    checking = check_batches_job(by_batch)
     return dg.Definitions(
         assets=[
             *dg.with_source_code_references([raw_captions, image_dataset]),
@@ -63,15 +70,17 @@ def build(platform: Platform) -> dg.Definitions:
                 ]
             ),
         ],
-        asset_checks=[
-            image_checks,
-            *([score_checks("light_scores", light)] if light else []),
-            *(score_checks(f"{one.name}_score", {one.name: one}) for one in (*own.values(), *across)),
-            fresh_checks(list(scorers)),
-        ],
-        jobs=[seed, discover_batches, relabel_column_job(list(scorers)), maintenance],
+        asset_checks=[*by_batch, fresh_checks(list(scorers))],
+        jobs=[seed, discover_batches, relabel_column_job(list(scorers)), checking, maintenance],
         schedules=[nightly_maintenance],
-        sensors=[*sensors(platform, list(scorers)), freshness, trials, free_dead_runs, alert_on_failure],
+        sensors=[
+            *sensors(platform, list(scorers)),
+            freshness,
+            check_after_failure(checking, by_batch),
+            trials,
+            free_dead_runs,
+            alert_on_failure,
+        ],
         resources={
             "platform": platform,
             "ray_cluster": RayCluster(address=config.ray.address, num_cpus=config.ray.num_cpus),

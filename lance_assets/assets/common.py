@@ -1,13 +1,11 @@
 """What every asset body needs and nothing else: partitions, properties of a run."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import dagster as dg
 import pyarrow as pa
 
 from lance_assets.compute.ingest import Mode
-from lance_assets.errors import in_one_line
 from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Platform
 from lance_assets.store.files import DataRoot
@@ -45,10 +43,3 @@ def ingest_mode(context: dg.AssetExecutionContext) -> Mode:
     """What the tags of a run ask of image_dataset."""
     retry = context.run.tags.get(RETRY_TAG)
     return Mode(forced(context), retry is not None, None if retry == ANY else retry)
-
-
-def raise_failures(context: dg.AssetExecutionContext, failures: Iterable[tuple[str, str]]) -> None:
-    """Raises at the end of a body that went on after a failing batch, and names each one."""
-    named = [f"{what}: {in_one_line(why)}" for what, why in failures]
-    if named:
-        raise dg.Failure(f"{len(named)} failed, the others are done: {'; '.join(named[:5])}", allow_retries=False)

@@ -1,18 +1,14 @@
 """image_dataset[batch]: the pictures of a batch, downloaded, checked and stored once in the Lance table."""
 
+from collections.abc import Iterable, Mapping
 from itertools import groupby
+from typing import Any
 
 import dagster as dg
 from dagster_ray import RayResource
 
-from lance_assets.assets.common import (
-    BATCHES,
-    PlatformParam,
-    data_root,
-    ingest_mode,
-    raise_failures,
-    table_schema,
-)
+from lance_assets.assets.batches import Batches, Told
+from lance_assets.assets.common import BATCHES, PlatformParam, data_root, ingest_mode, table_schema
 from lance_assets.assets.raw_captions import raw_captions
 from lance_assets.assets.sources import plan_of, source_of
 from lance_assets.compute.ingest import Ingested, ingest
@@ -36,7 +32,9 @@ from lance_assets.store.table import refresh_index
     backfill_policy=dg.BackfillPolicy.single_run(),
     metadata={"dagster/column_schema": table_schema(IMAGES)},
 )
-def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource) -> None:
+def image_dataset(
+    context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
+) -> Iterable[Told]:
     """The pictures, downloaded, checked and stored once.
 
     One row per picture, with its caption as a conversation; one atomic commit per batch. Downloads over Ray Data with
@@ -47,41 +45,40 @@ def image_dataset(context: dg.AssetExecutionContext, platform: PlatformParam, ra
     `rows_asked` = `rows_stored` + `rows_rejected`, which the check `complete` proves; `rejected` says why rows are not
     there, `samples` are pictures spread over the batch.
     """
-    failures: list[tuple[str, str]] = []
+    batches, stored = Batches(context), 0
     for source_id, keys in groupby(context.partition_keys, key=lambda key: Batch.parse(key).source):
         source = source_of(platform, source_id)
         mode = ingest_mode(context)
         with source.serving():
             for done in ingest(plan_of(platform, source), list(keys), context.run.run_id, context.log.info, mode):
                 if done.failure:
-                    failures.append((done.batch, done.failure))
+                    batches.failed(done.batch, done.failure)
                 else:
-                    _describe(context, platform, done)
-    if len(failures) < len(context.partition_keys):
+                    batches.done(context.asset_key, done.batch, _shown(platform, done))
+                    stored += 1
+    if stored:
         refresh_index(data_root(platform))
         write_metadata(data_root(platform), "image_dataset")
-    raise_failures(context, failures)
+    yield from batches.finish()
+    yield dg.MaterializeResult()
 
 
-def _describe(context: dg.AssetExecutionContext, platform: Platform, done: Ingested) -> None:
+def _shown(platform: Platform, done: Ingested) -> Mapping[str, Any]:
     root = data_root(platform)
-    context.add_asset_metadata(
-        {
-            "rows_asked": done.asked,
-            "rows_stored": done.stored,
-            "rows_rejected": sum(done.rejected.values()),
-            **{f"rejected_{reason}": count for reason, count in done.rejected.items()},
-            "dagster/partition_row_count": done.stored,
-            "lance_version": done.version,
-            "new": done.changed,
-            "downloaded": done.downloaded,
-            "kept": done.kept,
-            "images_per_second": round(done.downloaded / done.seconds, 1) if done.seconds else 0.0,
-            "megabytes": round(done.bytes / 1e6, 2),
-            "megabytes_per_second": round(done.bytes / 1e6 / done.seconds, 2) if done.seconds else 0.0,
-            "samples": dg.MetadataValue.md(sample_sheet(root, done.batch)),
-            "rejected": dg.MetadataValue.md(rejects_markdown(read_rejects(root, done.batch).to_pylist())),
-            "dagster/uri": root.images,
-        },
-        partition_key=done.batch,
-    )
+    return {
+        "rows_asked": done.asked,
+        "rows_stored": done.stored,
+        "rows_rejected": sum(done.rejected.values()),
+        **{f"rejected_{reason}": count for reason, count in done.rejected.items()},
+        "dagster/partition_row_count": done.stored,
+        "lance_version": done.version,
+        "new": done.changed,
+        "downloaded": done.downloaded,
+        "kept": done.kept,
+        "images_per_second": round(done.downloaded / done.seconds, 1) if done.seconds else 0.0,
+        "megabytes": round(done.bytes / 1e6, 2),
+        "megabytes_per_second": round(done.bytes / 1e6 / done.seconds, 2) if done.seconds else 0.0,
+        "samples": dg.MetadataValue.md(sample_sheet(root, done.batch)),
+        "rejected": dg.MetadataValue.md(rejects_markdown(read_rejects(root, done.batch).to_pylist())),
+        "dagster/uri": root.images,
+    }

@@ -68,25 +68,21 @@ def _code(scorer: Scorer) -> dict[str, Any]:
     return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
 
 
-def describe(context: dg.AssetExecutionContext, root: DataRoot, done: Labelled, scorer: Scorer) -> None:
+def page(root: DataRoot, done: Labelled, scorer: Scorer) -> dict[str, Any]:
     """Metadata of one batch of a column."""
     shown, rows = _duplicates_shown(root, done) if scorer.across else _scores_shown(root, done)
-    context.add_asset_metadata(
-        {
-            **shown,
-            "scorer_calls": done.calls,
-            "why": ", ".join(done.reasons) or "up to date",
-            **({"first_failure": done.message} if done.message else {}),
-            "scorer_version": scorer.version,
-            "config": scorer.config_hash(),
-            "lance_version": done.version,
-            "images": page_of(image_dataset.key, done.batch),
-            "dagster/partition_row_count": rows,
-            "dagster/uri": root.images,
-        },
-        asset_key=score_key(done.scorer),
-        partition_key=done.batch,
-    )
+    return {
+        **shown,
+        "scorer_calls": done.calls,
+        "why": ", ".join(done.reasons) or "up to date",
+        **({"first_failure": done.message} if done.message else {}),
+        "scorer_version": scorer.version,
+        "config": scorer.config_hash(),
+        "lance_version": done.version,
+        "images": page_of(image_dataset.key, done.batch),
+        "dagster/partition_row_count": rows,
+        "dagster/uri": root.images,
+    }
 
 
 def page_of(key: dg.AssetKey, batch: str) -> dg.UrlMetadataValue:

@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 from dagster_ray import RayResource
 
-from lance_assets.assets.common import PlatformParam, data_root, due_at, forced, raise_failures
+from lance_assets.assets.batches import Batches, Told
+from lance_assets.assets.common import PlatformParam, data_root, due_at, forced
 from lance_assets.assets.image_dataset import image_dataset
-from lance_assets.assets.score_page import describe, score_key, score_spec
+from lance_assets.assets.score_page import page, score_key, score_spec
 from lance_assets.compute.duplicates import find_duplicates
 from lance_assets.compute.label import Labelled
 from lance_assets.compute.label_models import label_with_models
@@ -31,9 +32,7 @@ def light_scores(scorers: Mapping[str, Scorer]) -> dg.AssetsDefinition:
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def body(
-        context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
-    ) -> Iterable[dg.MaterializeResult]:
+    def body(context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource) -> Iterable[Told]:
         yield from _score(context, platform, [n for n in scorers if score_key(n) in context.selected_asset_keys])
 
     return body
@@ -49,17 +48,13 @@ def own_score(scorer: Scorer, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinitio
         specs=[score_spec(scorer, [image_dataset.key, *deps, *(score_key(name) for name in reads(scorer))])],
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def body(
-        context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
-    ) -> Iterable[dg.MaterializeResult]:
+    def body(context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource) -> Iterable[Told]:
         yield from _score(context, platform, [scorer.name])
 
     return body
 
 
-def _score(
-    context: dg.AssetExecutionContext, platform: Platform, names: Sequence[str]
-) -> Iterable[dg.MaterializeResult]:
+def _score(context: dg.AssetExecutionContext, platform: Platform, names: Sequence[str]) -> Iterable[Told]:
     chosen, started = asked_scorers(platform, names), datetime.now(UTC)
     results = label_with_models(
         data_root(platform),
@@ -85,9 +80,7 @@ def duplicate_score(scorer: Scorer) -> dg.AssetsDefinition:
         specs=[score_spec(scorer, [image_dataset.key])],
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def body(
-        context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource
-    ) -> Iterable[dg.MaterializeResult]:
+    def body(context: dg.AssetExecutionContext, platform: PlatformParam, ray_cluster: RayResource) -> Iterable[Told]:
         root, now = data_root(platform), asked_scorers(platform, [scorer.name])[scorer.name]
         if not isinstance(now, Duplicate):
             raise TypeError(f"{now.name} is no scorer of duplicates")
@@ -112,24 +105,23 @@ def _finish(
     scorers: Mapping[str, Scorer],
     results: Iterable[Labelled],
     spent: Callable[[str], Mapping[str, Any]] = lambda name: {},
-) -> Iterable[dg.MaterializeResult]:
-    """One materialization per column that no batch failed for, with what the run `spent` on it; the failed ones are
-    raised at the end, by name."""
-    failures: list[tuple[str, str]] = []
-    failed: set[str] = set()
+) -> Iterable[Told]:
+    """One materialization per column that no batch failed for, with what the run `spent` on it; of the other columns
+    the batches that are done, and the failed ones are raised at the end, by name."""
+    batches, failed = Batches(context), set[str]()
     for done in results:
         if done.failure:
             failed.add(done.scorer)
-            failures.append((f"score/{done.scorer} of {done.batch}", done.failure))
+            batches.failed(f"score/{done.scorer} of {done.batch}", done.failure)
         else:
-            describe(context, root, done, scorers[done.scorer])
+            batches.done(score_key(done.scorer), done.batch, page(root, done, scorers[done.scorer]))
     for name in scorers:
         cost = {f"spent_{what}": value for what, value in spent(name).items()}
         if cost:
             context.log.info(f"{name} in this run: {', '.join(f'{what} {value:,g}' for what, value in cost.items())}")
         if name not in failed:
             yield dg.MaterializeResult(asset_key=score_key(name), metadata=cost)
-    raise_failures(context, failures)
+    yield from batches.finish(told=[score_key(name) for name in scorers if name not in failed])
 
 
 #: Not made here, so that the graph has no cycle: `lance-assets promote --checkpoint` makes a tuned model the labeller.

@@ -69,3 +69,20 @@ def test_a_range_of_batches_is_one_run_with_metadata_for_each(platform, instance
         )
     }
     assert [rows[key] for key in keys] == [2, 2, 1]
+
+
+def test_batches_beside_one_that_fails_are_materialized(platform, instance):
+    keys = discover(platform, instance)
+    lost = "shots-00000000-0-2"
+    instance.add_dynamic_partitions(PARTITIONS, [lost])
+    tags = of_range((keys[0], lost))
+    done = dg.materialize(
+        [raw_captions], instance=instance, resources={"platform": platform}, tags=tags, raise_on_error=False
+    )
+    assert not done.success
+    assert instance.get_materialized_partitions(raw_captions.key) == set(keys)
+    events = [record.event_log_entry for record in instance.fetch_materializations(raw_captions.key, 10).records]
+    rows = {
+        event.asset_materialization.partition: event.asset_materialization.metadata["rows"].value for event in events
+    }
+    assert rows == dict(zip(keys, (2, 2, 1), strict=True))

@@ -17,6 +17,7 @@ import dagster as dg
 import psutil
 import yaml
 
+from lance_assets.automation.failed_steps import events_of
 from lance_assets.cli.launched import fail_launched
 from lance_assets.cli.runs import open_instance
 from lance_assets.settings import RAY_VARIABLE, Home
@@ -28,13 +29,15 @@ from lance_assets_tests.cli.folders import caption, write_jsonl
 from lance_assets_tests.ui.platform import ROOT, mentioned
 
 SECONDS = 120
-#: As deploy/dagster.yaml, but the queue is looked at every second, not every five.
+#: As deploy/dagster.yaml, but the queue and the runs are looked at every second or two, and slots are freed as soon.
 QUICK_QUEUE = """
 telemetry: {enabled: false}
+concurrency: {pools: {granularity: op, default_limit: 1}, runs: {max_concurrent_runs: 2}}
+run_monitoring: {enabled: true, poll_interval_seconds: 2, free_slots_after_run_end_seconds: 1}
 run_coordinator:
   module: dagster._core.run_coordinator
   class: QueuedRunCoordinator
-  config: {max_concurrent_runs: 2, dequeue_interval_seconds: 1}
+  config: {dequeue_interval_seconds: 1}
 """
 #: A scorer that notes what it is asked for, and stops where a file tells it to.
 CALLS = """
@@ -156,6 +159,35 @@ class Automated:
         """Rows of the training set."""
         manifest = latest_manifest(self.root)
         return sum(manifest["rows"].values()) if manifest else 0
+
+    def selected_by(self) -> set[str]:
+        """Versions of `letters` by whose labels the training set was chosen."""
+        manifest = latest_manifest(self.root)
+        return {one["version"] for one in manifest["scorers"]["score_letters"]} if manifest else set()
+
+    def drift(self) -> dict[str, str]:
+        """What the check of `letters` said last, by batch; only where it passed."""
+        key = dg.AssetCheckKey(dg.AssetKey(["score", "letters"]), "drift")
+        with self.instance() as instance:
+            records = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+        said = [record.evaluation for record in reversed(records)]
+        return {one.partition: one.description or "" for one in said if one and one.partition and one.passed}
+
+    def pid(self, run_id: str) -> int:
+        """The process in which a run works, as Dagster noted it."""
+        with self.instance() as instance:
+            events = events_of(instance, run_id, dg.DagsterEventType.ENGINE_EVENT)
+        (pid,) = {
+            event.engine_event_data.metadata["pid"].value
+            for event in events
+            if "pid" in event.engine_event_data.metadata
+        }
+        return int(str(pid))
+
+    def slots(self, pool: str) -> int:
+        """How many slots of a pool are taken."""
+        with self.instance() as instance:
+            return len(instance.event_log_storage.get_concurrency_info(pool).claimed_slots)
 
     def statuses(self) -> Counter[str]:
         with self.instance() as instance:

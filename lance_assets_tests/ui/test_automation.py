@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import dagster as dg
+import psutil
 import pytest
 
 from lance_assets.partitions import PARTITIONS
@@ -66,6 +67,10 @@ def test_another_version_relabels_exactly_its_column_once_though_the_daemon_is_k
     platform.until(lambda: platform.labels("2") == 6, "six rows have the new label")
     platform.until(platform.quiet, "all runs are over")
     assert set((platform.calls() - before).values()) == {1} and platform.labels("2") == 6
+    checked = platform.drift()
+    assert len(checked) == 2 and all("from version 1" in said and "to version 2" in said for said in checked.values())
+    platform.until(lambda: platform.selected_by() == {"2"}, "the training set is renewed")
+    assert platform.selected() == 6
 
 
 def test_a_machine_that_goes_down_in_a_run_costs_what_was_in_flight(platform):
@@ -106,11 +111,27 @@ def test_a_command_line_at_the_same_time_scores_nothing_twice(platform):
     assert set((platform.calls() - before).values()) == {1} and platform.labels("4") == 6
 
 
+def test_a_run_that_is_killed_while_it_holds_a_slot_blocks_nobody(platform, pictures):
+    before = platform.calls()
+    platform.add("b.jsonl", range(6, 9), "held/")
+    platform.until(lambda: any("/held/" in path for path in pictures.paths), "the pictures are asked for")
+    (run,) = [run for run in runs_of(platform, SOURCE) if run.status == dg.DagsterRunStatus.STARTED]
+    assert platform.slots("images") == 1
+    psutil.Process(platform.pid(run.run_id)).kill()
+    pictures.released.set()
+    platform.until(lambda: platform.labels("4") == 9, "the rows are stored and labelled by other runs")
+    platform.until(platform.quiet, "all runs are over")
+    platform.until(lambda: platform.slots("images") == 0, "no slot is taken")
+    assert _status(platform, run) == dg.DagsterRunStatus.FAILURE
+    again = platform.calls() - before
+    assert set(again.values()) == {1} and len(again) == 3
+
+
 def test_a_batch_without_images_is_asked_of_its_source_alone_and_stops_nobody(platform):
     with platform.instance() as instance:
         instance.add_dynamic_partitions(PARTITIONS, [NOWHERE])
-    platform.add("b.jsonl", range(6, 9))
-    platform.until(lambda: platform.labels("4") == 9, "the rows of another batch are labelled")
+    platform.add("c.jsonl", range(9, 12))
+    platform.until(lambda: platform.labels("4") == 12, "the rows of another batch are labelled")
     platform.until(lambda: _failed(platform) >= 2, "the batch was tried")
     asked = {end for run in runs_of(platform, RELABEL) for end in _ends(run)}
     assert asked and NOWHERE not in asked
@@ -118,6 +139,13 @@ def test_a_batch_without_images_is_asked_of_its_source_alone_and_stops_nobody(pl
 
 def _ends(run: dg.DagsterRun) -> list[str]:
     return [run.tags[name] for name in (PARTITION, RANGE_START, RANGE_END) if name in run.tags]
+
+
+def _status(platform: Automated, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    with platform.instance() as instance:
+        found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
 
 
 def _failed(platform: Automated) -> int:
