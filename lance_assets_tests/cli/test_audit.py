@@ -1,31 +1,15 @@
-"""`lance-assets audit` and `maintain`, the installed commands, on a home whose table has a history."""
+"""`lance-assets audit` on a home whose table has a history."""
 
-import json
-import re
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
-import pytest
+from lance_assets.store.table import open_images
+from lance_assets.training.artifacts import MANIFEST
+from lance_assets_tests.cli.command import environment, lance_assets
+from lance_assets_tests.cli.history import OTHER
+from lance_assets_tests.histories import BATCH, CHANGES, FAILS
+from lance_assets_tests.labels import SHARP, WORDS
 
-from lance_assets.cli.main import main
-from lance_assets.cli.status import words
-from lance_assets.settings import Home
-from lance_assets.store.claims import claim
-from lance_assets.store.columns import column_file
-from lance_assets.store.files import DataRoot
-from lance_assets.store.provenance import find
-from lance_assets.store.selection import pin
-from lance_assets.store.table import batch_fragments, open_images
-from lance_assets.training.artifacts import LATEST, MANIFEST, SUMMARY
-from lance_assets_tests.cli.command import Ended, environment, lance_assets
-from lance_assets_tests.cli.folders import everything_under
-from lance_assets_tests.histories import BATCH, CHANGES, FAILS, eventful
-from lance_assets_tests.labels import SHARP, WORDS, Labeller
-from lance_assets_tests.tables import add_batch
-
-OTHER = "other-0123abcd-0-4"
 LIGHT = """
 import sys
 from lance_assets.cli.main import main
@@ -33,54 +17,6 @@ codes = [main(["audit", *command.split(), "--home", sys.argv[1]]) for command in
 heavy = {"dagster", "ray", "torch", "transformers", "modelscope"} & set(sys.modules)
 assert codes == [0] * len(codes) and not heavy, (codes, heavy)
 """
-
-
-@pytest.fixture
-def home(tmp_path) -> Path:
-    """A home with the eventful table, and a batch that nobody labelled."""
-    place = Home(tmp_path / "home", tmp_path / "home" / "data")
-    place.create()
-    eventful(root_of(place.root))
-    add_batch(root_of(place.root), OTHER, 4, fragments=2)
-    place.platform_yaml.write_text(f"scorers: [{{name: sharpness}}]\nsft: {{filter: {SHARP.column} >= 0}}\n")
-    checkpoint_of(place, pin(root_of(place.root), f"{SHARP.column} >= 0", 0.1, [SHARP.column]))
-    return place.root
-
-
-def checkpoint_of(home: Home, manifest: dict[str, Any]) -> None:
-    """The files of a checkpoint named `one`."""
-    folder = home.checkpoints / "one" / "model"
-    folder.mkdir(parents=True)
-    summary = {"path": str(folder), "base": "tiny", "run_id": "trained", "tag": manifest["tag"], "recipe_sha256": "0"}
-    summary |= {"steps": 2, "seconds": 1.0, "loss_first": 2.0, "loss_last": 1.0, "reader": {}}
-    for name, said in ((SUMMARY, summary), (MANIFEST, manifest)):
-        (folder / name).write_text(json.dumps(said))
-    (home.checkpoints / LATEST).write_text(json.dumps(summary))
-
-
-def root_of(home: Path) -> DataRoot:
-    return DataRoot(home / "data")
-
-
-def damage(home: Path) -> None:
-    """Spoils the file of score_sharp that answers for row 1."""
-    root = root_of(home)
-    dataset = open_images(root)
-    [place] = find(dataset, FAILS)
-    file = column_file(dataset, dataset.get_fragment(place.fragment), SHARP.column)
-    (root.folder / "images.lance/data" / str(file)).write_bytes(b"rubbish")
-
-
-@pytest.fixture
-def run(home, capfd):
-    """Runs a command line on the home in this process: exit code, the lines of stdout, those of stderr."""
-
-    def run(command: str) -> Ended:
-        code = main([*command.split(), "--home", str(home)])
-        out, err = capfd.readouterr()
-        return Ended(code, out.splitlines(), err.splitlines())
-
-    return run
 
 
 def test_audit_answers_alike_before_and_after_compaction_and_cleanup(home, run):
@@ -160,92 +96,9 @@ def test_a_damaged_manifest_spoils_the_answer_about_its_checkpoint_only(home, ru
     assert "is not JSON" in run("audit card --json").json()["checkpoints"][0]["tag"]
 
 
-def test_a_version_and_the_card_are_told(home, run):
-    newest = open_images(root_of(home)).version
+def test_a_version_and_the_card_are_told(root, run):
+    newest = open_images(root).version
     found = run(f"audit version {newest} --json").json()
     assert list(found["tags"]) == [run("audit card --json").json()["training_sets"][0]["tag"]]
     assert run("audit card").out[0] == "# Data card of image&#95;dataset"
     assert run("audit card --html").out[-1] == "</body></html>"
-
-
-def test_status_tells_the_daemon_the_last_training_set_and_the_last_checkpoint(home):
-    ended = lance_assets("status", "--home", home, "--json")
-    assert ended.code == 0, ended.err
-    found = ended.json()
-    assert found["daemon"]["alive"] is False and found["queue"]["backfills"] == [] and found["paused"] == []
-    assert found["training_set"]["tag"] == found["checkpoint"]["tag"] and found["checkpoint"]["beats_base"] is None
-    assert {"alert_on_failure", "nightly_maintenance"} <= {one["name"] for one in found["automation"]}
-    said = words(found)
-    assert any(line.startswith("daemon    NOT running, never seen") for line in said)
-    assert any(line.startswith("tuned     ") and line.endswith("not evaluated") for line in said)
-
-
-def test_verify_names_the_cells_to_relabel_and_they_are_relabelled(home, run):
-    damage(home)
-    ended = run("maintain verify --relabel")
-    [line] = [line for line in ended.out if line.startswith("relabel")]
-    assert ended.code == 1 and SHARP.column in line and BATCH in line and "unreadable" in line
-    assert run("maintain verify --json").json()["clean"] is False
-    labeller = Labeller(root_of(home))
-    labeller(BATCH, SHARP, WORDS)
-    assert labeller.calls == [(SHARP.column, batch_fragments(open_images(root_of(home)), BATCH)[0], 5)]
-    ended = run("maintain verify --json")
-    assert (ended.code, ended.json()["clean"], ended.json()["problems"]) == (0, True, [])
-
-
-def test_compaction_of_one_batch_leaves_the_others_alone(home, run):
-    assert run(f"maintain compact --batch {BATCH}").code == 0
-    dataset = open_images(root_of(home))
-    assert [len(batch_fragments(dataset, key)) for key in (BATCH, OTHER)] == [1, 2]
-    assert run(f"maintain compact --batch {BATCH}").out == ["nothing to compact"]
-
-
-def test_a_batch_that_somebody_writes_is_left_alone_by_cleanup(home, run):
-    root = root_of(home)
-    with claim(root, BATCH):
-        open_images(root).tags.create(f"hold-{BATCH}", open_images(root).version)
-        assert f"left alone  {BATCH}: somebody works on it" in run("maintain cleanup --older-than 0").out
-    assert run("maintain cleanup --older-than 0 --json").json()["busy"] == []
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        ("audit row nope", "no row has the id 'nope': 14 are stored, such as"),
-        ("audit column nope", "there is no score column 'nope' at .*: there are sharp, words"),
-        ("audit table x", "invalid choice: 'table'"),
-        ("audit row", "audit row needs ID"),
-        ("audit card x", "audit card needs no name"),
-        ("audit column sharp --why", "--why belongs to audit row, not to audit column"),
-        ("audit row x --html", "--html belongs to audit card"),
-        ("audit version x", "'x' is not the number of a version"),
-        ("audit version 99", "there is no version 99 of"),
-        ("audit checkpoint nowhere", "nowhere is no checkpoint of this platform"),
-        ("maintain compact --deep", "--deep belongs to maintain verify, not to maintain compact"),
-        ("maintain verify --older-than 3", "--older-than belongs to maintain cleanup"),
-        ("maintain cleanup --older-than soon", "'soon' is not a whole number of days"),
-        ("maintain compact --rows 0", "'0' is not a whole number of at least 1"),
-        ("maintain compact --batch nope", "--batch nope: no row of such a batch is stored at"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_changes_nothing(home, run, command, said):
-    before = everything_under(home)
-    ended = run(command)
-    assert ended.code == 2 and ended.out == [] and len(ended.err) == 1 and re.search(said, ended.err[0])
-    assert everything_under(home) == before
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "audit row x",
-        "audit column x",
-        "audit card",
-        "audit version 1",
-        *(f"maintain {act}" for act in ("compact", "verify")),
-    ],
-)
-def test_a_home_that_is_not_there_is_told_and_not_made(tmp_path, capfd, command):
-    assert main([*command.split(), "--home", str(tmp_path / "none")]) == 2
-    assert str(tmp_path / "none") in capfd.readouterr().err
-    assert not (tmp_path / "none").exists()

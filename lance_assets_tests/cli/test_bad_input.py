@@ -191,3 +191,46 @@ def test_a_repository_that_the_hub_does_not_have_is_named(refused, monkeypatch, 
         said = refused("run", "--source", "modelscope:owner/name@v1", "--home", "new")
         hub.shutdown()
     assert f"the ModelScope hub at {endpoint} has no data set owner/name at revision v1" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("audit row nope", "no row has the id 'nope': 14 are stored, such as"),
+        ("audit column nope", "there is no score column 'nope' at .*: there are sharp, words"),
+        ("audit table x", "invalid choice: 'table'"),
+        ("audit row", "audit row needs ID"),
+        ("audit card x", "audit card needs no name"),
+        ("audit column sharp --why", "--why belongs to audit row, not to audit column"),
+        ("audit row x --html", "--html belongs to audit card"),
+        ("audit version x", "'x' is not the number of a version"),
+        ("audit version 99", "there is no version 99 of"),
+        ("audit checkpoint nowhere", "nowhere is no checkpoint of this platform"),
+        ("maintain compact --deep", "--deep belongs to maintain verify, not to maintain compact"),
+        ("maintain verify --older-than 3", "--older-than belongs to maintain cleanup"),
+        ("maintain cleanup --older-than soon", "'soon' is not a whole number of days"),
+        ("maintain compact --rows 0", "'0' is not a whole number of at least 1"),
+        ("maintain compact --batch nope", "--batch nope: no row of such a batch is stored at"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(home, run, command, said):
+    before = everything_under(home)
+    ended = run(command)
+    assert ended.code == 2 and ended.out == [] and len(ended.err) == 1 and re.search(said, ended.err[0])
+    assert everything_under(home) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "audit row x",
+        "audit column x",
+        "audit card",
+        "audit version 1",
+        *(f"maintain {act}" for act in ("compact", "verify")),
+    ],
+)
+def test_a_home_that_is_not_there_is_told_and_not_made(tmp_path, capfd, command):
+    assert main([*command.split(), "--home", str(tmp_path / "none")]) == 2
+    assert str(tmp_path / "none") in capfd.readouterr().err
+    assert not (tmp_path / "none").exists()

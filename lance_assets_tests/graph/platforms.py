@@ -17,6 +17,10 @@ from lance_assets.store.files import DataRoot
 from lance_assets.tags import PARTITION, RANGE_END, RANGE_START
 from lance_assets_tests.cli.folders import row, write_jsonl
 
+NEW, STARTED, FAILURE = dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
+#: The sensor of the source `shots`, and the assets of the scorers.
+SOURCE = "new_samples_shots"
+LABELS = ["score/sharpness", "score/words"]
 WORDS = '''
 def words(item):
     """Words of the caption."""

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import lance
 import pytest
+
+from lance_assets_tests.unit.training_table import write_squares
 
 
 @pytest.fixture
@@ -26,3 +29,9 @@ def ordinary_user(tmp_path: Path) -> Any:
             folder.chmod(mode)
     else:
         yield
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> lance.LanceDataset:
+    """Colour squares in three fragments, which nobody changes."""
+    return write_squares(tmp_path_factory.mktemp("squares") / "images.lance", 24, heavy_bytes=20_000)

@@ -77,3 +77,8 @@ def manifest_of(dataset: lance.LanceDataset, test_rows: int) -> dict[str, Any]:
         "rows": {"train": dataset.count_rows() - test_rows, "test": test_rows},
         "row_ids_sha256": {},
     }
+
+
+def row_ids(dataset: lance.LanceDataset) -> list[int]:
+    """The stable ones that Lance gives, in the order of the table."""
+    return dataset.scanner(columns=["id"], with_row_id=True).to_table()["_rowid"].to_pylist()

@@ -5,6 +5,9 @@ import uuid
 import pytest
 
 from lance_assets.store.files import DataRoot
+from lance_assets_tests.labels import SHARP, Labeller
+from lance_assets_tests.tables import add_batch
+from lance_assets_tests.unit.store.relabelled import ROWS, A, B, scores
 
 
 @pytest.fixture
@@ -21,3 +24,14 @@ def s3_root(s3):
 @pytest.fixture(params=["local", "s3"])
 def root(request):
     return request.getfixturevalue(f"{request.param}_root")
+
+
+@pytest.fixture
+def labelled(root):
+    """Two batches whose rows 0..39 are labelled 30..69."""
+    for batch in (A, B):
+        add_batch(root, batch, ROWS, fragments=2)
+    labeller = Labeller(root, cells=scores(0))
+    for batch in (A, B):
+        labeller(batch, SHARP)
+    return labeller

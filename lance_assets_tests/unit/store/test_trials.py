@@ -1,59 +1,22 @@
-"""Labels that another version of a scorer replaced: on trial until they are compared, promoted or replaced."""
+"""Labels that another version of a scorer replaced: on trial until they are compared, accepted or replaced."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lance_assets.errors import BadInput
 from lance_assets.preview.comparison import comparison_markdown
 from lance_assets.store import labelling, moved, trials
-from lance_assets.store import promotions as promotions_of
 from lance_assets.store.cells import Cells
 from lance_assets.store.claims import claim
 from lance_assets.store.columns import CellState
 from lance_assets.store.moved import Limits
-from lance_assets.store.promotions import promote, promotions
-from lance_assets.store.selection import latest_manifest, pin
 from lance_assets.store.table import open_images
 from lance_assets.store.trials import HeldBack, judge, on_trial, require_accepted
 from lance_assets_tests.histories import store, with_other_picture
 from lance_assets_tests.labels import SHARP, WORDS, Labeller
-from lance_assets_tests.tables import add_batch, image_rows
-
-A, B, ROWS = "a", "b", 40
-COLUMN = SHARP.column
-LIMITS = Limits(psi=0.25, crossing_share=0.05, filter=f"{COLUMN} >= 50")
-SECOND, THIRD = replace(SHARP, version="2"), replace(SHARP, version="3")
-
-
-def scores(add, shuffled=False):
-    """A scorer that gives row 0..39 of a batch 30..69 (or 69..30), and more."""
-
-    def cells(identity, rows):
-        numbers = [int(id.split("/")[1]) for id in rows["id"].to_pylist()]
-        values = [30 + add + (39 - number if shuffled else number) for number in numbers]
-        return Cells.of(np.array(values, float), np.zeros(len(values), np.uint8))
-
-    return cells
-
-
-def judged(root, batch=A):
-    """The report of a batch of which labels were replaced."""
-    report = judge(root, COLUMN, batch, LIMITS)
-    assert report is not None
-    return report
-
-
-@pytest.fixture
-def labelled(root):
-    """Two batches whose rows 0..39 are labelled 30..69."""
-    for batch in (A, B):
-        add_batch(root, batch, ROWS, fragments=2)
-    labeller = Labeller(root, cells=scores(0))
-    for batch in (A, B):
-        labeller(batch, SHARP)
-    return labeller
+from lance_assets_tests.tables import image_rows
+from lance_assets_tests.unit.store.relabelled import COLUMN, LIMITS, ROWS, SECOND, THIRD, A, B, judged, scores
 
 
 def test_a_first_labelling_and_a_second_look_have_nothing_to_compare(root, labelled):
@@ -68,23 +31,6 @@ def test_a_version_that_gives_the_same_labels_passes(root, labelled):
     assert report["passed"] and report["rows"] == ROWS and report["psi"] == 0 and report["same"] == 1
     assert (report["before"], report["after"]) == (["1 c0ffee"], ["2 c0ffee"])
     assert on_trial(root, COLUMN) == [] and judged(root) == report
-
-
-def test_a_version_that_moves_labels_holds_back_its_batch_alone_until_it_is_promoted(root, labelled):
-    labelled.cells = scores(30)
-    labelled(A, SECOND)
-    labelled.cells = scores(0)
-    labelled(B, SECOND)
-    with pytest.raises(HeldBack, match=r"in 1 batch \(a\).*promote --column sharp --reason"):
-        require_accepted(root, open_images(root), [COLUMN], LIMITS)
-    report = judged(root)
-    assert report["crossed_in"] == 20 and report["crossing_share"] == 0.5 and report["mean_shift"] == 30
-    assert {move["after"] - move["before"] for move in report["moves"]} == {30} and len(report["why"]) == 2
-    told = promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
-    assert [one["batch"] for one in told["verdicts"]] == [A]
-    require_accepted(root, open_images(root), [COLUMN], LIMITS)
-    assert promotions(root) == [told]
-    assert judged(root)["promotion"]["reason"] == "sharper on purpose"
 
 
 def test_labels_that_are_dealt_out_anew_do_not_agree_although_their_distribution_stays(root, labelled):
@@ -102,16 +48,6 @@ def test_a_batch_that_somebody_works_on_is_compared_and_its_trial_ends_at_the_ne
     with claim(root, A):
         assert judged(root)["passed"] and on_trial(root, COLUMN) == [A]
     assert judged(root)["passed"] and on_trial(root, COLUMN) == []
-
-
-def test_a_promotion_needs_a_reason_and_something_to_promote(root, labelled):
-    with pytest.raises(BadInput, match="wait to be accepted"):
-        promote(root, COLUMN, LIMITS, "ann", "because")
-    labelled.cells = scores(30)
-    labelled(A, SECOND)
-    with pytest.raises(BadInput, match="reason"):
-        promote(root, COLUMN, LIMITS, "ann", "  ")
-    assert on_trial(root, COLUMN) == [A] and promotions(root) == []
 
 
 def test_labels_that_are_lost_are_limited_whatever_the_filter_says(root, labelled):
@@ -152,35 +88,6 @@ def test_what_was_judged_is_not_compared_again_until_labels_or_limits_change(roo
     labelled.cells = scores(40)
     labelled(B, THIRD)
     assert asked()[0] == [B]
-
-
-def test_labels_that_change_while_they_are_promoted_are_not_accepted_unseen(root, labelled, monkeypatch):
-    labelled.cells = scores(30)
-    labelled(A, SECOND)
-    whole = promotions_of.end_trial
-
-    def relabelled_before(*said):
-        labelled.cells = scores(60)
-        labelled(A, THIRD)
-        whole(*said)
-
-    monkeypatch.setattr(promotions_of, "end_trial", relabelled_before)
-    with pytest.raises(BadInput, match=r"changed since they were compared"):
-        promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
-    assert on_trial(root, COLUMN) == [A] and promotions(root) == []
-
-
-def test_a_promotion_names_only_batches_whose_trial_ended_and_those_that_are_left(root, labelled, monkeypatch):
-    labelled.cells = scores(30)
-    for batch in (A, B):
-        labelled(batch, SECOND)
-    monkeypatch.setattr(trials, "BRIEFLY", 0)
-    monkeypatch.setattr(trials, "PATIENTLY", 0)
-    with claim(root, B):
-        told = promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
-    assert [one["batch"] for one in told["verdicts"]] == [A] and "being written" in told["left"][B]
-    assert promotions(root) == [told] and on_trial(root, COLUMN) == [B]
-    assert judged(root)["promotion"]["by"] == "ann" and "promotion" not in judged(root, B)
 
 
 def test_a_third_version_is_compared_with_the_labels_that_were_accepted_last(root, labelled):
@@ -246,19 +153,3 @@ def test_another_column_and_a_retry_of_failed_rows_start_no_trial(root, labelled
     labelled(A, WORDS)
     labelled(A, SHARP, force=True)
     assert on_trial(root, COLUMN) == on_trial(root, WORDS.column) == []
-
-
-def test_a_training_set_takes_no_labels_on_trial_and_is_made_after_their_promotion(root, labelled):
-    labelled.cells = scores(30)
-    labelled(A, SECOND)
-
-    def pinned():
-        return pin(
-            root, LIMITS.filter, 0.2, [COLUMN], allow=lambda version: require_accepted(root, version, [COLUMN], LIMITS)
-        )
-
-    with pytest.raises(HeldBack):
-        pinned()
-    assert latest_manifest(root) is None
-    promote(root, COLUMN, LIMITS, "ann", "sharper on purpose")
-    assert sum(pinned()["rows"].values()) == ROWS + ROWS // 2
