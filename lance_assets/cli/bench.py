@@ -23,6 +23,7 @@ BENCHMARKS = {
     "judge": "requests a minute against what the limits allow, and what a kill and a budget cost",
     "duplicates": "what new rows cost where few and where many are stored",
     "automation": "what a tick of each sensor costs at 5,000 batches and 8 columns",
+    "screen": "what the tiny model reads of unseen screens after ten minutes of training",
     "train": "LLaMA-Factory on Lance against JSON and files, Parquet and a Hugging Face cache",
     "fused": "five scorers of pictures in one pass against five passes",
 }
