@@ -18,15 +18,16 @@ from lance_assets.store import versions
 from lance_assets.store.claims import claim
 from lance_assets.store.duplicates import CLAIM, COLUMN
 from lance_assets.store.files import DataRoot, names, read_json, write_json
-from lance_assets.store.provenance import quoted
 from lance_assets.store.staleness import versions_in_use
-from lance_assets.store.table import open_images
+from lance_assets.store.table import open_images, quoted
 from lance_assets.store.versions import steady
 
 COLUMNS = ["id", "image_sha256", "messages"]
 LATEST = "manifests/latest.json"
 #: How the tags of training sets begin.
 TAG = "sft-"
+#: Rows that are hashed at a time: as Python objects they take many times the memory of the table.
+HASHED_ROWS = 1024
 
 
 @dataclass(frozen=True)
