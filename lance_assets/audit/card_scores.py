@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from lance_assets.audit.column import audit_column
+from lance_assets.store.columns import is_number
 from lance_assets.store.files import DataRoot
 
 BARS = 24
@@ -36,7 +37,7 @@ def card_score(root: DataRoot, dataset: lance.LanceDataset, column: str) -> dict
         "numbers": None,
         "values": None,
     }
-    if pa.types.is_floating(type) or pa.types.is_integer(type):
+    if is_number(type):
         values = dataset.to_table(columns=[column])[column].to_numpy()
         found["numbers"] = quantiles(values) | histogram(values)
     elif not pa.types.is_nested(type):

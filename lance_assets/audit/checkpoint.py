@@ -61,7 +61,7 @@ def audit_checkpoint(root: DataRoot, one: Checkpoint) -> dict[str, Any]:
 
 
 def _digest(content: Any) -> str:
-    """As compute.train and store.selection make theirs."""
+    """As training.tune and store.selection make theirs."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from lance_assets.audit.text import labelled, some, when
 from lance_assets.store import ledger
-from lance_assets.store.changes import COUNTS, MAKER
 from lance_assets.store.files import DataRoot
+from lance_assets.store.ledger import COUNTS, MAKER
 from lance_assets.store.table import open_images
 from lance_assets.store.versions import made_at
 
@@ -20,10 +20,8 @@ def around(root: DataRoot, found: Mapping[str, Any]) -> dict[str, Any]:
     """What the ledger says of the time around a version that was cleaned up: which passes worked from it, and what was
     announced between the versions beside it that are kept. Which of that it published, nobody knows any more."""
     times = {name: made_at(open_images(root, found[name])) if found[name] else None for name in ("older", "newer")}
-    rows = ledger.read(
-        root,
-        columns=["column", *MAKER, *COUNTS, "batch", "run_id", "read_version", "started", "planned", "carried_from"],
-    )
+    others = ("batch", "run_id", "read_version", "started", "planned", "carried_from")
+    rows = ledger.read(root, columns=["column", *MAKER, *COUNTS.values(), *others])
     later = rows.filter(pc.field("read_version") >= found["version"])
     between = rows.filter(pc.field("carried_from").is_null())
     if times["older"]:
@@ -43,12 +41,12 @@ def around(root: DataRoot, found: Mapping[str, Any]) -> dict[str, Any]:
 def _announced(rows: pa.Table) -> list[dict[str, Any]]:
     """Ledger rows added up by column, maker and run."""
     keys = ["column", *MAKER, "run_id"]
-    sums = [(name, "sum") for name in COUNTS]
+    sums = [(name, "sum") for name in COUNTS.values()]
     grouped = rows.group_by(keys).aggregate([*sums, ("batch", "distinct"), ("planned", "min"), ("planned", "max")])
     return [
         {
             **{name: one[name] for name in keys},
-            "rows": sum(one[f"{name}_sum"] for name in COUNTS),
+            "rows": sum(one[f"{name}_sum"] for name in COUNTS.values()),
             "batches": sorted(one["batch_distinct"]),
             "first": when(one["planned_min"]),
             "last": when(one["planned_max"]),

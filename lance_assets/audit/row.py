@@ -19,9 +19,9 @@ from lance_assets.partitions import KEY
 from lance_assets.store.captions import captions_name
 from lance_assets.store.files import DataRoot, opened, table_exists
 from lance_assets.store.ledger import Intent
-from lance_assets.store.provenance import Provenance, find, inputs_match, quoted
+from lance_assets.store.provenance import Provenance, find, inputs_match
 from lance_assets.store.rows import Cell, Row, explain_row
-from lance_assets.store.table import exists, open_images
+from lance_assets.store.table import exists, open_images, quoted
 
 ORIGIN = ["id", "source_path", "source_sha256", "source_revision", "row_in_file"]
 CAME = {

@@ -11,8 +11,7 @@ import lance
 from lance_assets.errors import BadInput
 from lance_assets.store.files import DataRoot
 from lance_assets.store.fragments import fragment_at
-from lance_assets.store.provenance import quoted
-from lance_assets.store.table import batch_fragments, open_images
+from lance_assets.store.table import batch_fragments, open_images, quoted
 
 Side = Literal["train", "test"]
 

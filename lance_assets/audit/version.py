@@ -152,6 +152,3 @@ def _kept_words(found: Mapping[str, Any]) -> list[str]:
         ]
         lines += ["", *some(header, cells)]
     return lines
-
-
-ROWS = ("added", "removed", "changed", "moved")

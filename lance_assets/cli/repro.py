@@ -99,8 +99,11 @@ def same_rows_seen(then: dict[str, Any], now: dict[str, Any]) -> bool | None:
 
 
 def _workers(summary: dict[str, Any]) -> int:
-    path = Path(summary["path"]) / "train_args.json"
-    return json.loads(path.read_text()).get("dataloader_num_workers", 0) if path.exists() else 0
+    from lance_assets.training.folder import read_json
+    from lance_assets.training.launch import ARGUMENTS_FILE
+
+    arguments = read_json(Path(summary["path"]) / ARGUMENTS_FILE) or {}
+    return arguments.get("dataloader_num_workers", 0)
 
 
 def _machine(chosen: dict[str, Any]) -> dict[str, Any]:

@@ -62,11 +62,10 @@ def main(flags: Namespace) -> int:
 def whole_model(folder: Path) -> Path:
     """The model that a checkpoint has, the merged one where it is an adapter; else the folder itself. Raises
     BadInput."""
-    from lance_assets.training.folder import SUMMARY
-    from lance_assets.training.merge import ADAPTER, MERGED
+    from lance_assets.training.folder import weights_folder
+    from lance_assets.training.merge import model_of
 
-    folder = folder / "model" if (folder / "model" / SUMMARY).exists() else folder
-    folder = folder.with_name(MERGED) if (folder / ADAPTER).exists() else folder
+    folder = model_of(weights_folder(folder) or folder)
     if not (folder / "config.json").exists():
         raise BadInput(f"{folder} holds no whole model (an adapter is merged by the asset merged_model)")
     return folder

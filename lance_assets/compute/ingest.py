@@ -17,7 +17,7 @@ from lance_assets.ingest.changes import STORED, Changes, changes
 from lance_assets.ingest.landing import forget, forget_old, progress
 from lance_assets.ingest.outcome import TRANSIENT
 from lance_assets.store import ledger
-from lance_assets.store.batches import announce, replace_batch, stored_rows, unfinished
+from lance_assets.store.batches import RUN, announce, replace_batch, stored_rows, unfinished
 from lance_assets.store.captions import mark_settled, read_captions, unsettled
 from lance_assets.store.claims import Held, claim
 from lance_assets.store.rejects import hopeful, read_rejects, reasons, replace_rejects
@@ -188,7 +188,7 @@ class _Batch:
         rejects = pa.concat_tables([REJECTS.empty_table(), *(part.rejects for part in parts)])
         replace_rejects(self.root, self.batch, rejects, todo.settled)
         fragments = [fragment for part in parts for fragment in part.fragments]
-        properties = {"lance_assets.run": self.run_id}
+        properties = {RUN: self.run_id}
         self.done.version = replace_batch(self.root, self.batch, fragments, properties, self.held, todo.kept).version
         self.done.changed = self.done.version != self.dataset.version
         if self.done.kept:

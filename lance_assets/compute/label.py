@@ -21,7 +21,8 @@ from lance_assets.store.duplicates import TYPE, Pair
 from lance_assets.store.files import DataRoot
 from lance_assets.store.intents import Part
 from lance_assets.store.labelling import Outcome, RunJobs, label_batch
-from lance_assets.store.staleness import Identity, StaleCell, made_by
+from lance_assets.store.moved import made_now
+from lance_assets.store.staleness import Identity, StaleCell
 from lance_assets.store.table import exists, open_images
 
 Report = Callable[[str], None]
@@ -116,8 +117,7 @@ def upstream_error(root: DataRoot, batch: str, scorer: Scorer) -> UpstreamStale 
         return None
     dataset = open_images(root)
     for name, made in scorer.upstream.items():
-        now = {f"{one.version} {one.config_hash}" for one in made_by(root, dataset, batch, column_of(name)) if one.rows}
-        if now - {made}:
+        if made_now(root, dataset, batch, column_of(name)) - {made}:
             return UpstreamStale(f"{scorer.name} reads {column_of(name)}, which is stale in {batch}: label it first")
     return None
 

@@ -14,8 +14,7 @@ from lance_assets.ingest.conversation import caption_of
 from lance_assets.preview.sheet import contact_sheet
 from lance_assets.store.columns import column_of, is_number, state_of
 from lance_assets.store.files import DataRoot
-from lance_assets.store.provenance import quoted
-from lance_assets.store.table import batch_fragments, of_batch, open_images
+from lance_assets.store.table import batch_fragments, of_batch, open_images, quoted
 
 SHEET_ROWS = 8
 

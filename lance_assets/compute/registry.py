@@ -81,7 +81,7 @@ def _fit(root: DataRoot, models: Path) -> dict[str, Any]:
 def _sample(dataset: lance.LanceDataset) -> pa.Table:
     """At most FIT_ROWS rows with a caption of their own, spread evenly, with image bytes (a plain take gives positions
     of blobs instead)."""
-    ids = dataset.scanner(columns=[], filter="NOT caption_missing", with_row_id=True).to_table()["_rowid"].to_pylist()
+    ids = dataset.scanner(columns=[], filter="NOT caption_missing", with_row_id=True).to_table()["_rowid"].to_numpy()
     wanted = ",".join(map(str, ids[:: max(1, -(-len(ids) // FIT_ROWS))]))
     return dataset.scanner(
         columns=["image", "image_sha256", "messages"],

@@ -128,7 +128,7 @@ def ask_again(plan: Plan, batch: str, name: str, rows: Sequence[dict[str, Any]])
     found = Asked()
     said: list[dict[str, Any]] = []
     web = [row for row in rows if (row["image_from"] or "url") == "url"]
-    local = [row for row in rows if row not in web]
+    local = [row for row in rows if (row["image_from"] or "url") != "url"]
     requests = [Request(row["image_url"], row["etag"], row["last_modified"]) for row in web]
     with plan.fetcher() as fetcher, Landing(plan.landing(batch), name) as landing:
         pictures = Pictures(fetcher, landing, plan.opened(), plan.image_roots, plan.threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,8 @@ import ray
 from lance_assets.atomic import write_json
 from lance_assets.errors import BadInput
 from lance_assets.settings import SourceEntry
-from lance_assets.training import tune
+from lance_assets.training import artifacts, tune
+from lance_assets.training.environment import THREADS
 from lance_assets.training.evaluate import FORMAT, evaluate
 from lance_assets.training.facts import DEMO
 from lance_assets.training.folder import EVALUATION, MANIFEST, digests, model_digest
@@ -62,7 +62,7 @@ class RayTask:
             raise BadInput(f"{gpus} GPUs are asked for, and no node of the Ray cluster has more than {most}")
         wanted = min(1, most) if gpus is None else gpus
         task = ray.remote(num_cpus=1 if wanted else cpus, num_gpus=wanted, max_calls=1, max_retries=0)(function)
-        environment = {**task_environment(offline), "OMP_NUM_THREADS": str(cpus)}
+        environment = {**task_environment(offline), THREADS: str(cpus)}
         future = task.options(runtime_env={"env_vars": environment}).remote(*arguments)
         if watch is not None:
             watched(lambda seconds: bool(ray.wait([future], timeout=seconds)[0]), watch, self.report)
@@ -133,6 +133,5 @@ def manifest_of(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def evaluation_of(summary: dict[str, Any]) -> dict[str, Any] | None:
-    """What the evaluation of a checkpoint said; None before it."""
-    path = Path(summary["path"]) / EVALUATION
-    return json.loads(path.read_text()) if path.exists() else None
+    """As artifacts.evaluation_of."""
+    return artifacts.evaluation_of(Path(summary["path"]))

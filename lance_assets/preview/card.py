@@ -175,7 +175,9 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> list[Section]:
         if one["numbers"]
     ]
     named = [
-        [one["column"], ", ".join(f"{v} {n:,}" for v, n in one["values"].items())] for one in scores if one["values"]
+        [one["column"], ", ".join(f"{value} {count:,}" for value, count in one["values"].items())]
+        for one in scores
+        if one["values"]
     ]
     tables = [
         Table(["column", "type", "scorer", "config", "rows", "last scored"], made),
@@ -183,10 +185,6 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> list[Section]:
         Table(["column", "commonest values"], named),
     ]
     return [Section("Scores", never, [table for table in tables if table.rows])] if scores else []
-
-
-def _named(values: Mapping[str, int]) -> str:
-    return ", ".join(f"{value} {count:,}" for value, count in values.items())
 
 
 def _range(numbers: Mapping[str, Any]) -> str:

@@ -34,8 +34,13 @@ class Cells:
         return len(self.states)
 
     def numbers(self) -> np.ndarray:
-        """States as int8, -1 = never scored."""
-        return self.states.cast(pa.int8()).fill_null(-1).to_numpy(zero_copy_only=False)
+        """As state_numbers."""
+        return state_numbers(self.states)
+
+
+def state_numbers(states: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """What a state column holds, as int16 (a damaged one may hold any uint8); -1 = never scored."""
+    return states.cast(pa.int16()).fill_null(-1).to_numpy(zero_copy_only=False)
 
 
 def arranged(cells: Cells, at: np.ndarray, rows: int, type: pa.DataType, before: Cells | None) -> Cells:

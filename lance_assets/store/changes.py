@@ -17,11 +17,10 @@ from lance_assets.store import ledger
 from lance_assets.store.columns import field_ids, score_columns
 from lance_assets.store.files import DataRoot
 from lance_assets.store.fragments import image_file
+from lance_assets.store.ledger import COUNTS, MAKER
 
 #: What makes a row another one where its row id is new: the rest of it follows from these.
 CONTENT = ("image_sha256", "messages")
-MAKER = ("scorer", "version", "config_hash")
-COUNTS = ("rows_ok", "rows_failed_transient", "rows_failed_permanent", "rows_refused")
 #: Rows of the ledger about labels, and about image files.
 CELLS = (pc.field("scorer") != "") & (pc.field("column") != ledger.IMAGE)
 IMAGES = pc.field("column") == ledger.IMAGE
@@ -109,7 +108,8 @@ def published(root: DataRoot, transaction: lance.Transaction) -> Changes:
 
 def _announced(root: DataRoot, files: Collection[str]) -> pa.Table:
     """What the ledger says of these files, without the runs of cells that were only carried into them."""
-    rows = ledger.read(root, columns=["column", "batch", "planned_file", *MAKER, *COUNTS, "run_id", "carried_from"])
+    read = ["column", "batch", "planned_file", *MAKER, *COUNTS.values(), "run_id", "carried_from"]
+    rows = ledger.read(root, columns=read)
     rows = rows.filter(pc.field("planned_file").isin(pa.array(sorted(files), pa.string())))
     carried = rows["carried_from"].is_valid().to_numpy()
     runs = pa.array(rows["run_id"].to_numpy(zero_copy_only=False), pa.string(), mask=carried)
@@ -121,8 +121,7 @@ def _runs(rows: pa.Table) -> list[str]:
 
 
 def _by_maker(rows: pa.Table) -> list[CellChanges]:
-    cells = np.sum([rows[name].to_numpy() for name in COUNTS], axis=0, dtype=np.int64)
-    carried = np.where(rows["carried_from"].is_valid().to_numpy(), cells, 0)
+    cells, carried = ledger.counted(rows)
     rows = rows.append_column("cells", pa.array(cells)).append_column("carried", pa.array(carried))
     grouped = rows.group_by(["column", *MAKER]).aggregate(
         [("cells", "sum"), ("carried", "sum"), ("batch", "distinct"), ("run_id", "distinct")]

@@ -15,6 +15,7 @@ from lance.fragment import FragmentMetadata
 from lance.optimize import Compaction, CompactionOptions, RewriteResult
 
 from lance_assets.store import ledger
+from lance_assets.store.cells import state_numbers
 from lance_assets.store.claims import Busy, Held, claim
 from lance_assets.store.columns import column_file, score_columns, state_of
 from lance_assets.store.files import DataRoot
@@ -161,4 +162,4 @@ def _map(origin: Sequence[dict[str, Any]], start: int) -> str:
 def _states(dataset: lance.LanceDataset, old: Sequence[lance.LanceFragment], column: str) -> np.ndarray:
     """States of the rows that are not deleted, in the order of the fragments; -1 = never scored."""
     table = dataset.scanner(columns=[state_of(column)], fragments=list(old), scan_in_order=True).to_table()
-    return np.array([-1 if state is None else state for state in table[state_of(column)].to_pylist()], np.int16)
+    return state_numbers(table[state_of(column)])

@@ -16,10 +16,10 @@ from lance_assets.store.duplicates import COLUMN, Keys, Kind, Picture
 from lance_assets.store.duplicates_bands import DamagedRun
 from lance_assets.store.duplicates_index import Index, index_folder
 from lance_assets.store.files import DataRoot
+from lance_assets.store.fragments import first_batch
 from lance_assets.store.objects import in_one_line, reachable
-from lance_assets.store.provenance import quoted
 from lance_assets.store.selection import TAG, latest_manifest
-from lance_assets.store.table import of_batch, open_images
+from lance_assets.store.table import of_batch, open_images, quoted
 from lance_assets.store.versions import steady
 
 Report = Callable[[str], None]
@@ -129,8 +129,8 @@ def _kinds(dataset: lance.LanceDataset, fragment: lance.LanceFragment, by: str) 
 def _marked(root: DataRoot, dataset: lance.LanceDataset, fragment: lance.LanceFragment) -> bool:
     """Whether the ledger says that the cells of a fragment are damaged."""
     file = owner(fragment, field_ids(dataset, COLUMN)[0])
-    rows = dataset.scanner(columns=["batch"], fragments=[fragment], limit=1).to_table()
-    known = ledger.history(ledger.read(root, rows["batch"][0].as_py())) if rows.num_rows else {}
+    batch = next(iter(first_batch(dataset, fragment)), None)
+    known = {} if batch is None else ledger.history(ledger.read(root, batch))
     return any(intent.damaged for intent in known.get((COLUMN, file or ""), ()))
 
 

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from lance_assets.store import ledger
+from lance_assets.store.batches import RUN
 from lance_assets.store.claims import Held, claim
 from lance_assets.store.columns import ensure_columns
 from lance_assets.store.failures import explained, record_failures
@@ -26,8 +27,6 @@ from lance_assets.store.staleness import Identity, StaleCell, stale_cells
 from lance_assets.store.table import batch_fragments, open_images
 from lance_assets.store.trials import begin
 from lance_assets.store.versions import hold
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def label_batch(
             for outcome in outcomes.values():
                 ready = [one for one in staged if one.column == outcome.column]
                 trial = partial(begin, root, dataset, batch, outcome.column, outcome.stale)
-                _publish(root, outcome, ready, accept, trial, {"lance_assets.run": run_id}, held)
+                _publish(root, outcome, ready, accept, trial, {RUN: run_id}, held)
     return list(outcomes.values())
 
 

@@ -24,6 +24,9 @@ from lance_assets.store.table import STORAGE_VERSION, of_batch, session
 
 #: The ledger's name for an image file of a batch, which is announced like a column file.
 IMAGE = "image"
+#: What tells one maker of cells from another, and the columns that count its cells, by state.
+MAKER = ("scorer", "version", "config_hash")
+COUNTS = {state: f"rows_{state.name.lower()}" for state in CellState}
 #: Every column that a scorer may read.
 INPUTS = ("image", "messages", "caption_missing", "width", "height")
 #: So many appends are merged into one fragment; a merge rewrites at most MERGED_ROWS rows however long the ledger is.
@@ -135,7 +138,14 @@ class Intent:
 
 def by_state(states: np.ndarray) -> dict[str, Any]:
     """Counts of states as the ledger's columns name them."""
-    return {f"rows_{state.name.lower()}": int((states == state).sum()) for state in CellState}
+    return {name: int((states == state).sum()) for state, name in COUNTS.items()}
+
+
+def counted(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Of each ledger row the cells that it speaks of, and how many of them lie in another file than they were computed
+    for."""
+    cells = np.sum([rows[name].to_numpy() for name in COUNTS.values()], axis=0, dtype=np.int64)
+    return cells, np.where(rows["carried_from"].is_valid().to_numpy(), cells, 0)
 
 
 def retry_at(now: datetime, attempts: int) -> datetime:

@@ -14,13 +14,11 @@ import pyarrow.compute as pc
 from lance_assets.store import ledger
 from lance_assets.store.columns import CellState, field_ids, owner, state_of
 from lance_assets.store.files import DataRoot, table_exists
-from lance_assets.store.provenance import quoted
+from lance_assets.store.fragments import first_batch
+from lance_assets.store.ledger import COUNTS, MAKER
 from lance_assets.store.schema import LEDGER
 from lance_assets.store.staging import alive_offsets
-from lance_assets.store.table import open_images
-
-MAKER = ("scorer", "version", "config_hash")
-COUNTS = {state: f"rows_{state.name.lower()}" for state in CellState}
+from lance_assets.store.table import open_images, quoted
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,8 @@ def explain_column(root: DataRoot, column: str, now: datetime | None = None) -> 
             unscored, unexplained = _open(dataset, fragment, column, rows.filter(pc.field("planned_file") == file))
             never += unscored
             if unexplained:
-                gaps.append(Gap(_batch(dataset, fragment), fragment.fragment_id, file, unexplained))
+                [batch] = first_batch(dataset, fragment)
+                gaps.append(Gap(batch, fragment.fragment_id, file, unexplained))
     due, next_due = _due(rows, now or ledger.now())
     type = dataset.schema.field(column).type
     total = dataset.count_rows()
@@ -114,8 +113,7 @@ def _counting(root: DataRoot, column: str, files: set[str]) -> tuple[pa.Table, s
     found = found.filter(pc.field("planned_file").isin(pa.array(sorted(files), pa.string())))
     hurt = set(found.filter(pc.field("scorer") == "")["planned_file"].to_pylist())
     found = found.filter(pc.field("scorer") != "")
-    rows = np.sum([found[name].to_numpy() for name in COUNTS.values()], axis=0, dtype=np.int64)
-    carried = np.where(found["carried_from"].is_valid().to_numpy(), rows, 0)
+    rows, carried = ledger.counted(found)
     return found.append_column("rows", pa.array(rows)).append_column("carried", pa.array(carried)), hurt
 
 
@@ -152,8 +150,3 @@ def _open(dataset: lance.LanceDataset, fragment: lance.LanceFragment, column: st
     for offsets in rows["offsets"].to_pylist():
         covered[slice(None) if offsets is None else np.asarray(offsets, np.int64)] = True
     return int((~scored).sum()), int((scored & ~covered[alive_offsets(fragment)]).sum())
-
-
-def _batch(dataset: lance.LanceDataset, fragment: lance.LanceFragment) -> str:
-    """The batch that a fragment belongs to, told by its first row."""
-    return dataset.scanner(columns=["batch"], fragments=[fragment], limit=1).to_table()["batch"][0].as_py()

@@ -18,7 +18,7 @@ from lance_assets.store.fragments import fragment_at
 from lance_assets.store.ledger import IMAGE, Intent
 from lance_assets.store.schema import LEDGER
 from lance_assets.store.staleness import input_digest
-from lance_assets.store.table import of_batch
+from lance_assets.store.table import of_batch, quoted
 
 #: How cells came into a file: scored for it; kept while other rows of their fragment were scored; carried over when
 #: their batch was replaced; moved by compaction.
@@ -102,11 +102,6 @@ def inputs_match(dataset: lance.LanceDataset, place: Place, made: Provenance) ->
     if made.intent.offsets is not None:
         rows = rows.filter(pa.array(np.isin(rows["_rowaddr"].to_numpy() & 0xFFFFFFFF, made.intent.offsets)))
     return input_digest(rows, made.intent.fields) == made.intent.input_digest
-
-
-def quoted(text: str) -> str:
-    """A string in Lance SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def scan(

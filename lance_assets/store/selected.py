@@ -15,8 +15,9 @@ from lance_assets.errors import BadInput
 from lance_assets.store.duplicates import COLUMN
 from lance_assets.store.files import DataRoot
 from lance_assets.store.fragments import fragment_at
-from lance_assets.store.provenance import Place, quoted
+from lance_assets.store.provenance import Place
 from lance_assets.store.selection import Groups, group_limits, key_of, latest_manifest, selects, threshold
+from lance_assets.store.table import quoted
 
 #: What becomes of a row. `filtered`: a clause of the filter does not hold; the last three are named as in a manifest.
 Outcome = Literal["train", "held_out", "filtered", "bridges_split", "duplicates", "not_grouped"]

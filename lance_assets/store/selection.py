@@ -18,15 +18,16 @@ from lance_assets.store import versions
 from lance_assets.store.claims import claim
 from lance_assets.store.duplicates import CLAIM, COLUMN
 from lance_assets.store.files import DataRoot, names, read_json, write_json
-from lance_assets.store.provenance import quoted
 from lance_assets.store.staleness import versions_in_use
-from lance_assets.store.table import open_images
+from lance_assets.store.table import open_images, quoted
 from lance_assets.store.versions import steady
 
 COLUMNS = ["id", "image_sha256", "messages"]
 LATEST = "manifests/latest.json"
 #: How the tags of training sets begin.
 TAG = "sft-"
+#: Rows that are hashed at a time: as Python objects they take many times the memory of the table.
+HASHED_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,9 @@ def _manifest(root: DataRoot, name: str) -> dict[str, Any] | None:
 def rows_digest(rows: pa.Table) -> str:
     """SHA-256 over (id, image_sha256, messages) of rows sorted by id: the exact rows, pictures and words."""
     digest = hashlib.sha256()
-    for row in rows.select(COLUMNS).to_pylist():
-        digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+    for some in rows.select(COLUMNS).to_batches(max_chunksize=HASHED_ROWS):
+        for row in some.to_pylist():
+            digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()
 
 
@@ -212,5 +214,5 @@ def _usable(rows: pa.Table, groups: Groups | None, compared: bool) -> tuple[pa.T
 def threshold(rows: pa.Table, share: float) -> str:
     """Keys below it are held out: `share` of all keys, or just the smallest where a small set has none there."""
     below = f"{int(share * 16**8):08x}"
-    smallest = min(rows["high"].to_pylist(), default="")
+    smallest = pc.call_function("min_max", [rows["high"]])["min"].as_py() or ""
     return below if smallest < below else f"{int(smallest[:8], 16) + 1:08x}"

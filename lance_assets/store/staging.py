@@ -50,7 +50,7 @@ class Staged:
     sha256: str
     read_version: int
     offsets: np.ndarray | None = field(default=None, compare=False)
-    states: np.ndarray = field(default_factory=lambda: np.array([], np.int8), compare=False)
+    states: np.ndarray = field(default_factory=lambda: np.array([], np.int16), compare=False)
     type: pa.DataType = field(default_factory=pa.null)
 
     @property

@@ -90,7 +90,7 @@ def versions_in_use(
 ) -> dict[str, list[dict[str, str]]]:
     """Which (version, config_hash) made the values that each column holds, by column: what the ledger says of the files
     that the table refers to, not what the code would do now."""
-    counts = [f"rows_{state.name.lower()}" for state in CellState]
+    counts = list(ledger.COUNTS.values())
     known = ledger.read(root, columns=["column", "planned_file", "version", "config_hash", *counts])
     known = known.filter(reduce(or_, (pc.field(name) > 0 for name in counts)))
     found: dict[str, list[dict[str, str]]] = {}

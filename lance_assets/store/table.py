@@ -104,9 +104,14 @@ def refresh_index(root: DataRoot) -> None:
             dataset.optimize.optimize_indices()
 
 
+def quoted(text: str) -> str:
+    """A string in Lance SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def of_batch(batch: str) -> str:
     """Lance SQL that selects one batch."""
-    return f"batch = '{batch.replace(chr(39), chr(39) * 2)}'"
+    return f"batch = {quoted(batch)}"
 
 
 def batch_fragments(dataset: lance.LanceDataset, batch: str) -> list[int]:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from lance_assets.errors import BadInput
 from lance_assets.store.claims import Busy, claim
-from lance_assets.store.columns import state_of
+from lance_assets.store.columns import scorer_of, state_of
 from lance_assets.store.files import DataRoot, delete, names, read, read_json, write, write_json
 from lance_assets.store.fragments import fragment_at
 from lance_assets.store.moved import DIGEST, MAKERS, Limits, Report, compared, compared_with, made_now, makers
@@ -171,7 +171,7 @@ def _labels(dataset: lance.LanceDataset, column: str, cell: StaleCell) -> pa.Tab
 def _refusal(column: str, failed: Sequence[Report], about: str) -> str:
     shown = ", ".join(report["batch"] for report in failed[:5])
     more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-    name = column.removeprefix("score_")
+    name = scorer_of(column)
     count = f"{about}{len(failed)} batch{'es' if len(failed) > 1 else ''}"
     return (
         f"{column} moved more than checks.drift allows in {count} ({shown}{more}): "

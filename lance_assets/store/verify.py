@@ -16,6 +16,7 @@ from lance.file import LanceFileReader
 from lance.fragment import DataFile
 
 from lance_assets.store import ledger
+from lance_assets.store.cells import state_numbers
 from lance_assets.store.columns import column_file, field_ids, score_columns, state_of
 from lance_assets.store.files import DataRoot, listing
 from lance_assets.store.fragments import DATA, Used, by_batch, fragment_at, image_file
@@ -71,7 +72,7 @@ def verify(root: DataRoot, deep: bool = False) -> Verified:
     problems: list[Problem] = []
     files = 0
     for batch, numbers in by_batch(dataset, known).items():
-        ids: list[str] = []
+        ids: set[str] = set()
         for number in numbers:
             fragment = fragment_at(dataset, number)
             files += len(fragment.data_files())
@@ -157,7 +158,7 @@ def _cells(
         yield "unreadable", in_one_line(str(error))
         return
     states = np.full(fragment.physical_rows, -1, np.int16)
-    states[alive_offsets(fragment)] = [-1 if one is None else one for one in table[state_of(column)].to_pylist()]
+    states[alive_offsets(fragment)] = state_numbers(table[state_of(column)])
     intents = [intent for intent in known.get((column, name), ()) if not intent.damaged]
     covered = np.zeros(fragment.physical_rows, int)
     for intent in intents:
@@ -177,7 +178,7 @@ def _cells(
 
 
 def _rows(
-    dataset: lance.LanceDataset, batch: str, fragment: lance.LanceFragment, ids: list[str], deep: bool
+    dataset: lance.LanceDataset, batch: str, fragment: lance.LanceFragment, ids: set[str], deep: bool
 ) -> Iterator[Problem]:
     """Rows of another batch, ids seen before in the batch (`ids` grows), images that are not what was stored."""
     number, name = fragment.fragment_id, image_file(dataset, fragment)
@@ -185,9 +186,7 @@ def _rows(
     foreign = set(table["batch"].to_pylist()) - {batch}
     if foreign:
         yield Problem("mixed", batch, number, name, None, f"rows of {', '.join(sorted(map(str, foreign)))}, too")
-    seen = set(ids)
-    twice = [one for one in table["id"].to_pylist() if one in seen or seen.add(one)]
-    ids += seen - set(ids)
+    twice = [one for one in table["id"].to_pylist() if one in ids or ids.add(one)]
     if twice:
         yield Problem("duplicate", batch, number, name, None, f"{len(twice)} ids again, the first is {twice[0]}")
     if not deep:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lance_assets.errors import BadInput
-from lance_assets.training.folder import DIGESTS, ENVIRONMENT, EVALUATION, LATEST, MANIFEST, RECIPE, SUMMARY, read_json
+from lance_assets.training.folder import (
+    DIGESTS,
+    ENVIRONMENT,
+    EVALUATION,
+    LATEST,
+    MANIFEST,
+    RECIPE,
+    SUMMARY,
+    file_digest,
+    read_json,
+    weights_folder,
+)
 from lance_assets.training.manifest import read_manifest
 
 WEIGHTS = "*.safetensors"
@@ -35,7 +45,7 @@ class Artifacts:
 
 def read_artifacts(folder: Path) -> Artifacts:
     """Of the checkpoint in a folder, or in its subfolder `model`. Raises BadInput where it is none, or damaged."""
-    here = next((place for place in (folder, folder / "model") if (place / SUMMARY).exists()), None)
+    here = weights_folder(folder)
     if here is None:
         what = "it does not exist" if not folder.exists() else f"it has no {SUMMARY}, so no training ended in it"
         raise BadInput(f"{folder} is no checkpoint of this platform: {what}")
@@ -57,7 +67,7 @@ def _differ(folder: Path, digests: dict[str, str]) -> list[str] | None:
     there = {name: folder / name for name in digests if (folder / name).is_file()}
     if sum(path.stat().st_size for path in there.values()) > COMPARED_BYTES:
         return None
-    same = [name for name, path in there.items() if hashlib.sha256(path.read_bytes()).hexdigest() == digests[name]]
+    same = [name for name, path in there.items() if file_digest(path) == digests[name]]
     return sorted(set(digests) - set(same))
 
 

@@ -97,12 +97,18 @@ def read_summary(output: Path) -> dict[str, Any] | None:
     return read_json(output / SUMMARY)
 
 
+def weights_folder(folder: Path) -> Path | None:
+    """Where the weights of a checkpoint lie that people name by this folder or the one above; None where no training
+    ended in either."""
+    return next((place for place in (folder, folder / "model") if (place / SUMMARY).exists()), None)
+
+
 def model_folder(folder: Path) -> Path:
-    """The weights' folder of a checkpoint that people name by this folder or the one above. Raises BadInput."""
-    for candidate in (folder, folder / "model"):
-        if (candidate / SUMMARY).exists():
-            return candidate.absolute()
-    raise BadInput(f"{folder} is no finished checkpoint of this platform: it has no {SUMMARY}")
+    """As weights_folder, absolute. Raises BadInput where there is none."""
+    found = weights_folder(folder)
+    if found is None:
+        raise BadInput(f"{folder} is no finished checkpoint of this platform: it has no {SUMMARY}")
+    return found.absolute()
 
 
 def read_beside(output: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

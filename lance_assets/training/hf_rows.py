@@ -30,6 +30,7 @@ TEXT_COLUMNS = (
     "kto_tag",
 )
 PLACEHOLDER = "<image>"
+REFERENCES = pa.list_(pa.string())
 logger = logging.getLogger("llamafactory.lance")
 
 
@@ -114,12 +115,16 @@ class _Images:
 
 
 def _with_references(table: pa.Table, images: _Images | None) -> pa.Table:
-    ids = table["_rowid"].to_pylist()
-    table = table.drop_columns(["_rowid"]).replace_schema_metadata(None)
+    text = table.drop_columns(["_rowid"]).replace_schema_metadata(None)
     if images is None:
-        return table
-    column = [images.references(row_id, row) for row_id, row in zip(ids, table.to_pylist(), strict=True)]
-    return table.append_column(images.column, pa.array(column, pa.list_(pa.string())))
+        return text
+    # Batch by batch: as Python objects all rows take many times the memory of the table. And `datasets` pickles a table
+    # in pieces of which each carries the whole chunks that it is cut from, so chunks of all columns have to be alike.
+    column = [
+        pa.array([images.references(row.pop("_rowid"), row) for row in some.to_pylist()], REFERENCES)
+        for some in table.to_batches()
+    ]
+    return text.append_column(images.column, pa.chunked_array(column, REFERENCES))
 
 
 def _sampled(rows_there: int, wanted: int) -> Sequence[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from datetime import UTC, datetime
@@ -20,9 +19,11 @@ from lance_assets.training.folder import (
     SUMMARY,
     model_digest,
     model_folder,
+    read_json,
+    read_summary,
 )
 from lance_assets.training.launch import ARGUMENTS_FILE
-from lance_assets.training.merge import ADAPTER, MERGED
+from lance_assets.training.merge import MERGED, model_of
 from lance_assets.training.trust import BLOCKING
 
 FOLDER = "labeller"
@@ -40,21 +41,21 @@ def labeller_folder(models: Path, digest: str) -> Path:
 
 def current_labeller(models: Path) -> dict[str, Any] | None:
     """{model_digest} of the labeller in use; None before the first promotion."""
-    path = models / FOLDER / CURRENT
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_json(models / FOLDER / CURRENT)
 
 
 def promotion_of(models: Path, digest: str) -> dict[str, Any]:
     """What was recorded when the model of a digest became the labeller. Raises BadInput where it never did."""
     path = labeller_folder(models, digest) / PROMOTION
-    if not path.exists():
+    if (said := read_json(path)) is None:
         raise BadInput(f"no checkpoint with the digest {digest[:16]} was promoted: {path} is not there")
-    return json.loads(path.read_text())
+    return said
 
 
 def promotions(models: Path) -> list[dict[str, Any]]:
     """What was recorded of every checkpoint that ever became the labeller."""
-    return [json.loads(path.read_text()) for path in sorted((models / FOLDER).glob(f"*/{PROMOTION}"))]
+    found = map(read_json, sorted((models / FOLDER).glob(f"*/{PROMOTION}")))
+    return [said for said in found if said is not None]
 
 
 def promote_checkpoint(checkpoint: Path, models: Path, reason: str, by: str) -> dict[str, Any]:
@@ -68,13 +69,11 @@ def promote_checkpoint(checkpoint: Path, models: Path, reason: str, by: str) -> 
     if not reason.strip():
         raise BadInput("a promotion needs a reason")
     folder = model_folder(checkpoint.parent if checkpoint.name == MERGED else checkpoint)
-    adapter = (folder / ADAPTER).exists()
-    whole = folder.parent / MERGED if adapter else folder
+    whole = model_of(folder)
     checks = _passed(folder)
     if not whole.exists():
         raise BadInput(f"{folder} is an adapter: materialize merged_model first, so that {whole} is there")
-    summary = json.loads((folder / SUMMARY).read_text())
-    digest = model_digest(whole) or ""
+    summary, digest = read_summary(folder) or {}, model_digest(whole) or ""
     said = {
         "model_digest": digest,
         "checkpoint": str(folder),
@@ -88,7 +87,7 @@ def promote_checkpoint(checkpoint: Path, models: Path, reason: str, by: str) -> 
     if not target.exists():
         draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
         shutil.copytree(whole, draft, ignore=shutil.ignore_patterns("checkpoint-*", "*.bin", "*.pt", "*.jsonl"))
-        for name in OF_ADAPTER if adapter else ():
+        for name in OF_ADAPTER if whole != folder else ():
             if (folder / name).exists():
                 shutil.copyfile(folder / name, draft / name)
         draft.rename(target)
@@ -99,10 +98,9 @@ def promote_checkpoint(checkpoint: Path, models: Path, reason: str, by: str) -> 
 
 def _passed(folder: Path) -> list[dict[str, Any]]:
     """The checks of a checkpoint that may be promoted. Raises BadInput for another one."""
-    path = folder / EVALUATION
-    if not path.exists():
+    evaluation = read_json(folder / EVALUATION)
+    if evaluation is None:
         raise BadInput(f"{folder} was not evaluated: materialize evaluation first")
-    evaluation = json.loads(path.read_text())
     if evaluation.get("format") != FORMAT or evaluation["asked"]["model"] != model_digest(folder):
         raise BadInput(f"the evaluation of {folder} is of an earlier release or other weights: materialize it again")
     checks = {check["name"]: check for check in evaluation["checks"]}

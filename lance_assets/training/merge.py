@@ -12,6 +12,12 @@ ADAPTER = "adapter_config.json"
 MERGED = "merged"
 
 
+def model_of(folder: Path) -> Path:
+    """The model that a checkpoint is: its folder, or, of an adapter, the merged one beside it, which may not be there
+    yet."""
+    return folder.with_name(MERGED) if (folder / ADAPTER).exists() else folder
+
+
 def merge(base: str, adapter: Path, template: str, into: Path) -> str:
     """Writes the merged model in safetensors, with tokenizer and processor, into a new folder, and returns it.
 

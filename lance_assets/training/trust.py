@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
+import pyarrow.compute as pc
+
 from lance_assets.training import rows
 from lance_assets.training.facts import more_often
 from lance_assets.training.manifest import side
@@ -31,10 +33,9 @@ def looks(own: Sequence[float], other: Sequence[float]) -> Looks:
 
 def leaked(manifest: dict[str, Any]) -> int:
     """How many held-out rows of a manifest are trained on, too: by id, or by the very bytes of their image."""
-    sides = [rows.scan(side(manifest, name), ["id", "image_sha256"])[0] for name in ("train", "test")]
-    ids, digests = (set(sides[0][name].to_pylist()) for name in ("id", "image_sha256"))
-    held = zip(*(sides[1][name].to_pylist() for name in ("id", "image_sha256")), strict=True)
-    return sum(id in ids or digest in digests for id, digest in held)
+    train, test = (rows.scan(side(manifest, name), ["id", "image_sha256"])[0] for name in ("train", "test"))
+    ids, digests = (pc.field(name).isin(train[name].combine_chunks()) for name in ("id", "image_sha256"))
+    return test.filter(ids | digests).num_rows
 
 
 class Check(TypedDict):

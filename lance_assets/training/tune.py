@@ -19,7 +19,7 @@ from lance_assets.training.device import Chosen
 from lance_assets.training.folder import LATEST, RECIPE, finish, model_digest, read_summary
 from lance_assets.training.launch import prepare, train
 from lance_assets.training.manifest import side
-from lance_assets.training.merge import ADAPTER, merge
+from lance_assets.training.merge import merge, model_of
 from lance_assets.training.recipe import load_recipe
 from lance_assets.training.resume import drop_leftovers, last_step, read_log, read_result
 from lance_assets.training.tiny import build_tiny
@@ -161,10 +161,10 @@ def merged(summary: dict[str, Any], places: Places, run: Run, report: Report) ->
     """The checkpoint as a model of its own: its adapter merged into the base, once; a model that was trained in full
     already is one."""
     tuned = Path(summary["path"])
-    if not (tuned / ADAPTER).exists():
+    into = model_of(tuned)
+    if into == tuned:
         report(f"{tuned.parent.name} was trained in full: nothing to merge")
         return tuned
-    into = tuned.parent / "merged"
     with claim(DataRoot(places.checkpoints), f"{tuned.parent.name}-merged"):
         if not into.exists():
             template = json.loads((tuned / RECIPE).read_text())["template"]
