@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import subprocess
 import threading
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -43,7 +42,8 @@ def main(flags: Namespace) -> int:
         say(said)
         if not key:
             print(made, flush=True)
-        return subprocess.run(command, env={**os.environ, "VLLM_API_KEY": made}, check=False).returncode
+        # in place of this process, so that whoever ends it ends vLLM, too
+        os.execvpe(command[0], command, {**os.environ, "VLLM_API_KEY": made})  # noqa: S606
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

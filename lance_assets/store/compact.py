@@ -59,7 +59,7 @@ def compact(
     found = by_batch(open_images(root), ledger.history(ledger.read(root)))
     done: list[Compacted] = []
     damaged: list[str] = []
-    for key in batches or found:
+    for key in found if batches is None else batches:
         if len(found.get(key, ())) < 2:
             continue
         started = time.monotonic()

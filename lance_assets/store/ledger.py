@@ -144,7 +144,7 @@ def by_state(states: np.ndarray) -> dict[str, Any]:
 def counted(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """Of each ledger row the cells that it speaks of, and how many of them lie in another file than they were computed
     for."""
-    cells = np.sum([rows[name].to_numpy() for name in COUNTS.values()], axis=0, dtype=np.int64)
+    cells = np.stack([rows[name].to_numpy() for name in COUNTS.values()]).sum(axis=0, dtype=np.int64)
     return cells, np.where(rows["carried_from"].is_valid().to_numpy(), cells, 0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from lance_assets.errors import BadInput, MissingExtra
 from lance_assets.training.heldout import Example
 from lance_assets.training.launch import ARGUMENTS_FILE
 from lance_assets.training.merge import ADAPTER, MERGED
+from lance_assets.training.pictures import sized
 
 BATCH = 20
 IGNORED = -100  # torch's cross entropy leaves such labels out
@@ -126,11 +126,7 @@ class Checkpoint:
         return dict(batch.to(self.device))
 
     def _sized(self, image: Any) -> Any:
-        """The image within the pixel bounds of the training, sized as LLaMA-Factory does before the processor."""
-        low, high = self.image_pixels or (0, image.width * image.height)
-        pixels = image.width * image.height
-        factor = math.sqrt(high / pixels) if pixels > high else math.sqrt(low / pixels) if pixels < low else 1.0
-        return image if factor == 1.0 else image.resize((int(image.width * factor), int(image.height * factor)))
+        return sized(image, *self.image_pixels) if self.image_pixels else image
 
 
 def fetched(model: str) -> str:

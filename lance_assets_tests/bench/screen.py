@@ -38,8 +38,7 @@ BEYOND = 0.25
 
 @dataclass(frozen=True)
 class Sizes:
-    """Frames to train on and to be asked about, keys of the recipe that are replaced, and how many saved models are
-    asked on the way."""
+    """Frames to train on and to be asked about, and keys of the recipe that are replaced."""
 
     train: int
     test: int
@@ -47,7 +46,7 @@ class Sizes:
 
 
 FULL = Sizes(train=1_500, test=200, recipe={})
-QUICK = Sizes(train=48, test=8, recipe={"max_steps": 4, "save_steps": 2})
+QUICK = Sizes(train=32, test=8, recipe={"max_steps": 2, "save_steps": 1})
 
 
 def run(quick: bool, say: Say) -> Report:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lance_assets.cli.bench import schema
-from lance_assets_tests.bench import audit, automation, fused, ingest, label, train
+from lance_assets_tests.bench import audit, automation, fused, ingest, label, screen, train
 from lance_assets_tests.bench.ingest_clients import one_turn
 from lance_assets_tests.bench.ingest_ours import Ours
 from lance_assets_tests.bench.ingest_server import web
@@ -119,6 +119,15 @@ def test_training_is_measured_and_lance_leaves_nothing_behind(monkeypatch):
     assert [(goal.name, goal.measured) for goal in report.goals] == [("streaming_bytes_exported_or_cached", 0)]
     assert all(figure(row, name) > 0 for name in ("first_step_s", "steps_per_second", "read_bytes", "peak_bytes"))
     assert row["exported_bytes"] == row["cached_bytes"] == 0
+
+
+def test_every_saved_model_is_asked_what_it_sees():
+    pytest.importorskip("crafter", reason="needs the extra demo")
+    report = screen.run(True, lambda text: None)
+    jsonschema.validate(report.as_json(), schema())
+    assert [row["case"] for row in report.rows[:2]] == ["step 1", "step 2"]
+    assert all(set(screen.FACTS) <= set(row) for row in report.rows)
+    assert [goal.name for goal in report.goals][:2] == ["minutes_of_training", "light_wrong"]
 
 
 def test_fused_scorers_share_one_decode_and_the_report_follows_the_schema():

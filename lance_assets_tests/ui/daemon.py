@@ -176,13 +176,11 @@ class Automated:
     def pid(self, run_id: str) -> int:
         """The process in which a run works, as Dagster noted it."""
         with self.instance() as instance:
-            events = events_of(instance, run_id, dg.DagsterEventType.ENGINE_EVENT)
-        (pid,) = {
-            event.engine_event_data.metadata["pid"].value
-            for event in events
-            if "pid" in event.engine_event_data.metadata
-        }
-        return int(str(pid))
+            data: list[Any] = [
+                event.event_specific_data for event in events_of(instance, run_id, dg.DagsterEventType.ENGINE_EVENT)
+            ]
+        (pid,) = {one.metadata["pid"].value for one in data if "pid" in one.metadata}
+        return int(pid)
 
     def slots(self, pool: str) -> int:
         """How many slots of a pool are taken."""

@@ -11,6 +11,7 @@ import pytest
 import lance_assets
 
 PACKAGE = Path(lance_assets.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 LEAVES = {"settings", "partitions", "tags", "sources", "scoring", "preview", "store"}
 MAY_USE: dict[str, set[str]] = {
@@ -79,7 +80,8 @@ def test_every_image_is_opened_with_a_fixed_list_of_formats():
 
 
 def test_no_python_file_is_longer_than_250_lines():
-    long = [str(path) for path in FILES if len(path.read_text().splitlines()) > 250]
+    ours = [path for room in ("lance_assets", "lance_assets_tests", "docs") for path in (ROOT / room).rglob("*.py")]
+    long = [str(path) for path in ours if len(path.read_text().splitlines()) > 250]
     assert not long
 
 

@@ -27,7 +27,7 @@ def test_the_demo_trains_the_eyes_too() -> None:
 def test_recipes_are_there_for_each_model_and_method() -> None:
     models = ("qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-4b")
     real = [f"{model}-{method}" for model in models for method in ("full", "lora", "pt", "qlora")]
-    assert shipped() == sorted(["demo", *real, "tiny-lora", "tiny-pt", "tiny-qlora"])
+    assert shipped() == sorted(["demo", *real, "tiny-lora", "tiny-pt", "tiny-qlora", "tiny-screen"])
     for name in real:
         assert load_recipe(name)["model_name_or_path"].lower().startswith(f"qwen/{name.rpartition('-')[0]}")
 
