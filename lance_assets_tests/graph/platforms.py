@@ -10,6 +10,7 @@ import dagster as dg
 import yaml
 from dagster._core.test_utils import create_run_for_test
 
+from lance_assets.automation.failed_steps import events_of
 from lance_assets.definitions import build
 from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Home, Platform
@@ -107,3 +108,13 @@ def _ends(tags: Any) -> tuple[str, str] | None:
     if PARTITION in tags:
         return tags[PARTITION], tags[PARTITION]
     return (tags[RANGE_START], tags[RANGE_END]) if RANGE_START in tags else None
+
+
+def after_failure(sensor: str, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> Any:
+    """What a run-failure sensor of this name is told after a run."""
+    return dg.build_run_status_sensor_context(
+        sensor_name=sensor,
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+        dagster_event=events_of(instance, result.run_id, dg.DagsterEventType.RUN_FAILURE)[0],
+    ).for_run_failure()

@@ -7,10 +7,10 @@ import pytest
 
 from lance_assets.assets.image_dataset import image_dataset
 from lance_assets.automation.backfills import BATCHES
-from lance_assets.automation.failed_steps import events_of
 from lance_assets.definitions import build
 from lance_assets.partitions import PARTITIONS
 from lance_assets.tags import PARTITION, REASON_TAG
+from lance_assets_tests.graph.platforms import after_failure
 from lance_assets_tests.numbered import KEY, A, B, Place, ends
 
 C = "shots-0123abcd-80-120"
@@ -41,12 +41,7 @@ def failing(key, done):
 
 def asked_for(place, instance, result):
     """What the sensor asks for after a run: (checks, tags) of each run, or why it asks for none."""
-    context = dg.build_run_status_sensor_context(
-        sensor_name="check_after_failure",
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        dagster_event=events_of(instance, result.run_id, dg.DagsterEventType.RUN_FAILURE)[0],
-    ).for_run_failure()
+    context = after_failure("check_after_failure", instance, result)
     found: Any = build(place.platform).resolve_sensor_def("check_after_failure")(context)
     return list(found)
 

@@ -17,7 +17,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from lance_assets.automation.alerts import alert_on_failure
 from lance_assets.automation.dead_runs import PID_TAG, free_dead_runs, process_tag, reap
-from lance_assets.automation.failed_steps import events_of, failures
+from lance_assets.automation.failed_steps import failures
 from lance_assets.automation.webhook import VARIABLE
 from lance_assets.cli.health import backfills, daemon, health_words, instigators
 from lance_assets.cli.work import known_batches, pending
@@ -26,6 +26,7 @@ from lance_assets.partitions import PARTITIONS
 from lance_assets.settings import Home, Platform
 from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
+from lance_assets_tests.graph.platforms import after_failure
 from lance_assets_tests.tables import add_batch
 from lance_assets_tests.unit.test_webhook import hook  # noqa: F401
 
@@ -137,13 +138,7 @@ def broken():
 
 
 def alert(instance, result):
-    context = dg.build_run_status_sensor_context(
-        sensor_name="alert_on_failure",
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        dagster_event=events_of(instance, result.run_id, dg.DagsterEventType.RUN_FAILURE)[0],
-    ).for_run_failure()
-    return alert_on_failure(context)
+    return alert_on_failure(after_failure("alert_on_failure", instance, result))
 
 
 def test_a_failed_run_is_posted_with_its_step_and_a_broken_webhook_fails_nothing(instance, hook, monkeypatch):  # noqa: F811
