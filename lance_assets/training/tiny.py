@@ -1,9 +1,9 @@
 """A tiny Qwen2.5-VL with random weights: real architecture, real processor, small enough for two cores.
 
-Made for game frames of 9 x 9 cells: at 144 x 144 pixels a cell has 16 (the size at which the game's sprites are drawn), so
-2 x 2 patches of 8, merged into one token, are exactly one cell, and an image costs 81 tokens. The vision tower looks at
-3 x 3 cells at a time and no further: what lies where is left to the text model, which has room to learn it by place.
-With all of the frame in view of every layer, 1,500 frames were known by heart before it was learnt.
+Made for game frames of 9 x 9 cells: at 144 x 144 pixels a cell has 16 (the size at which the game's sprites are drawn),
+so 2 x 2 patches of 8, merged into one token, are exactly one cell, and an image costs 81 tokens. The vision tower looks
+at 3 x 3 cells at a time and no further; what lies where is left to the text model, which can tell places apart (CELLS).
+With the whole frame in view of every layer 1,500 frames were known by heart before it was learnt.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ PIXELS = 144 * 144
 PATCH = 8
 #: Patches along a side of a token, and pixels of the tower's window: 3 x 3 cells.
 MERGE, WINDOW = 2, 48
-#: Radians by which one step in time, and one cell in height and in width, turns a head's pairs of dimensions. Qwen2.5-VL
-#: cuts one falling series in three, so that at its theta of 1e6 a column turns by 0.002 at most, which a training of
-#: minutes cannot see; Qwen3-VL interleaves the three for that reason. Here each axis has a series of its own.
+#: Radians by which one step in time, and one cell in height and in width, turn a head's pairs of dimensions.
+#: Qwen2.5-VL cuts one falling series in three: at its theta of 1e6 the next column is at most 0.0002 away, too little
+#: for a training of minutes. Qwen3-VL interleaves the three for that reason; here each axis has a series of its own.
 TIME, CELLS = (1.0, 0.3, 0.1, 0.01), (1.2, 0.9, 0.65, 0.45, 0.3, 0.15)
 #: Standard deviation of the random weights. Qwen's 0.02 is made for widths of thousands; at 128 a spread near
 #: 1 / sqrt(width) reaches in 160 steps what 0.02 did not reach in 200 (measured).
