@@ -3,7 +3,8 @@
 Made for game frames of 9 x 9 cells: at 144 x 144 pixels a cell has 16 (the size at which the game's sprites are drawn),
 so 2 x 2 patches of 8, merged into one token, are exactly one cell, and an image costs 81 tokens. The vision tower looks
 at 3 x 3 cells at a time and no further; what lies where is left to the text model, which can tell places apart (CELLS).
-With the whole frame in view of every layer 1,500 frames were known by heart before it was learnt.
+A third layer that sees the whole frame, in place of the fourth text layer, knew 1,500 frames by heart before it had
+learnt what the player faces (72 % of unseen frames instead of 85, 700 steps each).
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ CHAT_TEMPLATE = (
 def build_tiny(folder: Path, captions: Iterable[str], seed: int = 0) -> Path:
     """Writes model, tokenizer (trained on `captions`) and processor into `folder`, and returns it.
 
-    1.2 million parameters, fp32, safetensors. The same captions and seed give the same files. Raises BadInput without
+    1.4 million parameters, fp32, safetensors. The same captions and seed give the same files. Raises BadInput without
     captions, MissingExtra without the extra `train`.
     """
     texts = [text for text in captions if text]
