@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -20,8 +18,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def main(flags: Namespace) -> int:
-    """A recipe that names its own `dataset` is run as it is, by llamafactory-cli with the Lance reader. Raises
-    BadInput, MissingExtra."""
+    """A recipe that names its own `dataset` is run as it is (own_recipe). Raises BadInput, MissingExtra, Failed."""
     from importlib import util
 
     from lance_assets.training.recipe import read_yaml, shipped
@@ -29,7 +26,9 @@ def main(flags: Namespace) -> int:
     if util.find_spec("llamafactory") is None:
         raise MissingExtra("llamafactory", "train", "training")
     if flags.recipe not in shipped() and "dataset" in read_yaml(Path(flags.recipe)):
-        return _as_it_is(Path(flags.recipe).absolute())
+        from lance_assets.training.own_recipe import run_own
+
+        return run_own(Path(flags.recipe).absolute(), flags.gpus)
     return _on_training_set(Home.find(flags.home), flags)
 
 
@@ -48,14 +47,3 @@ def _on_training_set(home: Home, flags: Namespace) -> int:
     told = f"{summary['path']}: {summary['steps']} steps, loss {summary['loss_first']} -> {summary['loss_last']}"
     print(json.dumps(summary) if flags.json else told)
     return 0
-
-
-def _as_it_is(recipe: Path) -> int:
-    from lance_assets.training.launch import task_environment
-    from lance_assets.training.recipe import read_yaml
-
-    base = str(read_yaml(recipe).get("model_name_or_path", ""))
-    environment = {**os.environ, **task_environment(Path(base).exists())}
-    # torchrun, which llamafactory-cli starts where there are several GPUs, is looked for on the path
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-    return subprocess.run([sys.executable, "-m", "llamafactory.cli", "train", str(recipe)], env=environment).returncode

@@ -76,11 +76,11 @@ class Child:
         environment = {**os.environ, **task_environment(offline)}
         environment[THREADS] = self.threads or str(len(os.sched_getaffinity(0)))
         if gpus is not None:
-            environment[VISIBLE] = ",".join(_first(gpus, os.environ.get(VISIBLE)))
+            environment[VISIBLE] = ",".join(first_gpus(gpus, os.environ.get(VISIBLE)))
         return environment
 
 
-def _first(gpus: int, visible: str | None) -> list[str]:
+def first_gpus(gpus: int, visible: str | None) -> list[str]:
     """The first of the GPUs that we may use, which are all (None) or those of CUDA_VISIBLE_DEVICES. Raises BadInput."""
     if gpus < 0:
         raise BadInput(f"{gpus} GPUs are asked for: 0 or more")

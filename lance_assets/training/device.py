@@ -34,11 +34,18 @@ class Chosen(TypedDict):
     arguments: dict[str, Any]
 
 
+def count_gpus() -> int:
+    """GPUs that this process may use, asked without taking any of their memory. Imports torch."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def find_device() -> Device:
     """Imports torch."""
     import torch
 
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus = count_gpus()
     cores = len(os.sched_getaffinity(0))
     if not gpus:
         return Device(0, False, cores)

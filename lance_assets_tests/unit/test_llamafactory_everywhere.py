@@ -167,3 +167,18 @@ def test_two_ranks_share_the_rows_and_are_reached_from_this_machine_alone(
     assert result["steps"] == EPOCH["max_steps"]
     assert any(ranks.__name__ in command for command in watch.commands), "the ranks were never seen"
     assert watch.seen and watch.elsewhere() == []
+
+
+def test_ranks_of_a_recipe_with_its_own_data_set_are_reached_from_this_machine_alone_too(place: Place) -> None:
+    halves = {**EPOCH, "per_device_train_batch_size": BATCH // 2, "ddp_timeout": 60}
+    path = place.folder / "own.yaml"
+    path.write_text(yaml.safe_dump(arguments(place.folder, place.manifest, "own", **halves)))
+    record = place.folder / "own.jsonl"
+    command = [str(Path(sys.executable).with_name("lance-assets")), "train", str(path)]
+    with Watch(os.getpid()) as watch:
+        training_runs.run(
+            command, place.folder, **{VARIABLE: str(record), "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2"}
+        )
+    assert read_stats(record)["seen"] == {"train": every_row_once(place.manifest)}
+    assert any(ranks.__name__ in command for command in watch.commands), "the ranks were never seen"
+    assert watch.seen and watch.elsewhere() == []
