@@ -142,7 +142,9 @@ def test_an_adapter_is_stored_in_safetensors_and_loads_on_its_base(runs: dict[st
     assert any("lora" in name for name, _ in Checkpoint(folder).model.named_parameters())
 
 
-def test_the_command_line_reads_lance_in_forked_workers_through_the_hook(place: Place) -> None:
+def test_the_command_line_reads_lance_in_forked_workers_through_the_hook(
+    runs: dict[str, dict[str, Any]], place: Place
+) -> None:
     args = arguments(place.folder, place.manifest, "cli", **EPOCH, do_eval=True, dataloader_num_workers=2)
     path = place.folder / "cli.yaml"
     path.write_text(yaml.safe_dump(args))
@@ -169,7 +171,9 @@ def test_two_ranks_share_the_rows_and_are_reached_from_this_machine_alone(
     assert watch.seen and watch.elsewhere() == []
 
 
-def test_ranks_of_a_recipe_with_its_own_data_set_are_reached_from_this_machine_alone_too(place: Place) -> None:
+def test_ranks_of_a_recipe_with_its_own_data_set_are_reached_from_this_machine_alone_too(
+    runs: dict[str, dict[str, Any]], place: Place
+) -> None:
     halves = {**EPOCH, "per_device_train_batch_size": BATCH // 2, "ddp_timeout": 60}
     path = place.folder / "own.yaml"
     path.write_text(yaml.safe_dump(arguments(place.folder, place.manifest, "own", **halves)))
