@@ -20,7 +20,7 @@ from lance_assets.store.staging import StagedFileGone
 from lance_assets.store.verify import verify
 from lance_assets_tests.faults.compare import compare
 from lance_assets_tests.faults.steps import identities, perform
-from lance_assets_tests.faults.test_folders import BATCH, BEFORE, LABEL, done
+from lance_assets_tests.faults.stored import BATCH, BEFORE, LABEL, done
 from lance_assets_tests.labels import Labeller
 
 DAYS_10 = 10 * 24 * 3600.0

@@ -16,33 +16,9 @@ from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
 from lance_assets_tests.faults.compare import compare
 from lance_assets_tests.faults.hindered import hindered
-from lance_assets_tests.faults.script import ROWS, Row, Step
-from lance_assets_tests.faults.steps import identities, perform
-
-BATCH = "batch-0"
-
-
-def slices(changed: int = 0) -> list[list[Row]]:
-    """Two slices; so many rows of the first have another picture."""
-    return [[(row, changed, 0) if row < changed else (row, 0, 0) for row in range(at, at + ROWS)] for at in (0, ROWS)]
-
-
-LABEL = Step("label", BATCH, scorers={"sharp": "1"})
-BEFORE = (Step("store", BATCH, slices()), LABEL)
-STEPS = {
-    "store": Step("store", "batch-1", slices()),
-    "label": Step("label", BATCH, scorers={"sharp": "2", "words": "1"}),
-    "replace": Step("replace", BATCH, slices(2)),
-    "column": Step("column", scorers={"calm": "1"}),
-    "compact": Step("compact"),
-    "merge": Step("merge"),
-}
-
-
-def done(root: DataRoot, *steps: Step) -> DataRoot:
-    for step in steps:
-        perform(root, step, lambda what: None)
-    return root
+from lance_assets_tests.faults.script import ROWS, Step
+from lance_assets_tests.faults.steps import identities
+from lance_assets_tests.faults.stored import BEFORE, LABEL, STEPS, done
 
 
 def check(root: DataRoot, step: Step, scratch: Path) -> None:

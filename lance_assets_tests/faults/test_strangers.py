@@ -14,7 +14,7 @@ from lance_assets.store.verify import verify
 from lance_assets_tests.faults.compare import compare
 from lance_assets_tests.faults.script import Step
 from lance_assets_tests.faults.steps import identities
-from lance_assets_tests.faults.test_folders import BATCH, BEFORE, LABEL, done, slices
+from lance_assets_tests.faults.stored import BATCH, BEFORE, LABEL, done, slices
 
 FOLDERS = ["", "captions", "locks", "images.lance", "images.lance/data", "images.lance/_versions", "ledger.lance/data"]
 NAMES = ["notes.txt", "strange/notes.txt", "strange.lance", "strange.manifest"]

@@ -12,7 +12,7 @@ from lance_assets_tests.faults.hindered import hindered
 from lance_assets_tests.faults.proxy import vanishing
 from lance_assets_tests.faults.script import ROWS
 from lance_assets_tests.faults.steps import identities
-from lance_assets_tests.faults.test_folders import BEFORE, STEPS, done
+from lance_assets_tests.faults.stored import BEFORE, STEPS, done
 from lance_assets_tests.s3_server import S3, SECRET
 
 #: After how many pieces of requests the store is gone; the steps need some 120.

@@ -28,7 +28,7 @@ from lance_assets.store.files import DataRoot
 from lance_assets.store.table import open_images
 from lance_assets_tests.graph.platforms import after_failure
 from lance_assets_tests.tables import add_batch
-from lance_assets_tests.unit.test_webhook import hook  # noqa: F401
+from lance_assets_tests.webhook import webhook
 
 
 @pytest.fixture
@@ -42,6 +42,12 @@ def platform(tmp_path):
     sources = [{"id": "shots", "spec": f"files:{tmp_path}/shots"}]
     home.platform_yaml.write_text(json.dumps({"sources": sources, "batch_size": 2, "scorers": [{"name": "sharpness"}]}))
     return Platform(home)
+
+
+@pytest.fixture
+def hook():
+    with webhook() as server:
+        yield server
 
 
 @pytest.fixture
@@ -141,7 +147,7 @@ def alert(instance, result):
     return alert_on_failure(after_failure("alert_on_failure", instance, result))
 
 
-def test_a_failed_run_is_posted_with_its_step_and_a_broken_webhook_fails_nothing(instance, hook, monkeypatch):  # noqa: F811
+def test_a_failed_run_is_posted_with_its_step_and_a_broken_webhook_fails_nothing(instance, hook, monkeypatch):
     result = broken.execute_in_process(instance=instance, raise_on_error=False)
     monkeypatch.setenv(VARIABLE, hook.url)
     alert(instance, result)

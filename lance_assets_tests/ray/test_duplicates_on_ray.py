@@ -14,8 +14,8 @@ from lance_assets.store.batches import replace_batch, write_fragment
 from lance_assets.store.duplicates import COLUMN
 from lance_assets.store.schema import IMAGES
 from lance_assets.store.table import ensure_images, open_images
+from lance_assets_tests.pictures import scene
 from lance_assets_tests.tables import image_rows
-from lance_assets_tests.unit.test_scorers_on_known_pictures import scene
 
 pytestmark = pytest.mark.usefixtures("joined")
 

@@ -8,7 +8,7 @@ from lance_assets.scoring.registry import scorers
 from lance_assets.store import labelling
 from lance_assets.store.columns import Superseded
 from lance_assets.store.table import open_images
-from lance_assets_tests.ray.test_label_on_ray import LIGHT, quiet
+from lance_assets_tests.ray.labelled import LIGHT, quiet
 from lance_assets_tests.tables import add_batch
 
 pytestmark = pytest.mark.usefixtures("joined")

@@ -16,6 +16,7 @@ from lance_assets.store.table import open_images
 from lance_assets_tests.conftest import JUDGE_KEY
 from lance_assets_tests.fault_server import until
 from lance_assets_tests.judge_server import judge_server
+from lance_assets_tests.ray.labelled import quiet
 from lance_assets_tests.tables import add_batch
 
 pytestmark = pytest.mark.usefixtures("joined")
@@ -26,10 +27,6 @@ ROWS = 30
 def value(item: Item) -> float:
     """The number of the row, in an order of its own."""
     return float(int(item.id.partition("/")[2]) * 7 % ROWS)
-
-
-def quiet(_: str) -> None:
-    """Progress that nobody reads."""
 
 
 class Court:

@@ -6,15 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lance_assets.compute.label_models import label_with_models
 from lance_assets.settings import Home
-from lance_assets.store.columns import column_of, state_of
-from lance_assets.store.makers import explain_column
 from lance_assets.store.table import open_images
+from lance_assets_tests.ray.labelled import FRAGMENTS, ROWS, complete, labelled
 from lance_assets_tests.ray.observed import Log, Observed, ObservedServed, Watched
 from lance_assets_tests.tables import add_batch
-
-ROWS, FRAGMENTS = 48, 4
 
 
 @pytest.fixture
@@ -25,23 +21,6 @@ def log(tmp_path):
 @pytest.fixture
 def home(tmp_path):
     return Home(tmp_path, tmp_path / "data")
-
-
-def quiet(_: str) -> None:
-    """Progress that nobody reads."""
-
-
-def labelled(root, home, scorer, run="run"):
-    return next(iter(label_with_models(root, ["a"], {scorer.name: scorer}, run, quiet, home)))
-
-
-def complete(root, scorer) -> bool:
-    """Every cell has its value, and one ledger row explains it."""
-    column = column_of(scorer.name)
-    table = open_images(root).to_table(columns=["id", column, state_of(column)]).to_pylist()
-    right = all(row[column] == len(row["id"]) and row[state_of(column)] == 0 for row in table)
-    said = explain_column(root, column)
-    return len(table) == ROWS and right and not said.never and not said.gaps
 
 
 def killed_meanwhile(root, home, scorer, log):

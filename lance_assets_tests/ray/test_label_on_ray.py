@@ -9,15 +9,10 @@ from lance_assets.compute.scorers import needs_fit
 from lance_assets.scoring.registry import scorers
 from lance_assets.settings import Home, Platform
 from lance_assets.store import ledger
+from lance_assets_tests.ray.labelled import LIGHT, quiet
 from lance_assets_tests.tables import add_batch
 
 pytestmark = pytest.mark.usefixtures("joined")
-
-LIGHT = ["sharpness", "caption_quality"]
-
-
-def quiet(_: str) -> None:
-    """Progress that nobody reads."""
 
 
 def test_scorer_calls_equal_the_stale_cells(root):

@@ -9,8 +9,8 @@ import pytest
 
 from lance_assets.compute.head import start_head, stop_head
 from lance_assets_tests.fault_server import until
+from lance_assets_tests.ray.labelled import FRAGMENTS, ROWS, complete, labelled
 from lance_assets_tests.ray.observed import Log, Observed, Watched
-from lance_assets_tests.ray.test_kills_on_ray import FRAGMENTS, ROWS, complete, labelled
 from lance_assets_tests.tables import add_batch
 
 #: `ray start --address` refuses a second node as long as 127.0.0.1 is to stay 127.0.0.1; Ray's own tests add theirs so.

@@ -14,7 +14,7 @@ from lance_assets.scoring.duplicate import Duplicate
 from lance_assets.scoring.perceptual_hash import BITS, perceptual_hash
 from lance_assets.sources.demo.game import play_episode
 from lance_assets.store.duplicates import distance
-from lance_assets_tests.unit.test_scorers_on_known_pictures import scene
+from lance_assets_tests.pictures import scene
 
 RADIUS = Duplicate().config.radius
 

@@ -21,7 +21,7 @@ from lance_assets.scoring.brisque import brisque
 from lance_assets.scoring.passes import score_items
 from lance_assets.scoring.registry import scorers
 from lance_assets_tests.bench import photos
-from lance_assets_tests.unit.test_scorers_on_known_pictures import scene
+from lance_assets_tests.pictures import scene
 
 LIGHT = ("sharpness", "exposure", "entropy", "brisque")
 ALL = (*LIGHT, "nsfw")

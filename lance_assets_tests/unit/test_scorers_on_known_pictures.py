@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import io
 
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 
 from lance_assets.scoring.api import Item
 from lance_assets.scoring.registry import scorers
-
-
-def scene(side: int = 384) -> Image.Image:
-    """A street of many rectangles under a graded sky: detail, contrast, middle grey on average."""
-    rng = np.random.RandomState(3)
-    sky = np.linspace(200, 90, side, dtype=np.uint8)
-    image = Image.fromarray(np.dstack([np.repeat(sky[:, None], side, axis=1)] * 3))
-    draw = ImageDraw.Draw(image)
-    for _ in range(160):
-        x, y = (int(v) for v in rng.randint(0, side, 2))
-        w, h = (int(v) for v in rng.randint(4, side // 8, 2))
-        draw.rectangle((x, y, x + w, y + h), fill=tuple(int(v) for v in rng.randint(20, 235, 3)))
-    return image
+from lance_assets_tests.pictures import scene
 
 
 def score(name: str, image: Image.Image) -> float:

@@ -1,53 +1,15 @@
 """The alert: what it says, what it never says, where it goes and what happens when nobody answers."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
 import pytest
 
 from lance_assets.automation.webhook import VARIABLE, message, post, unusable, without_secrets
-
-SECRET = "T0PSECRETPATH"
-
-
-class Hook(HTTPServer):
-    """A loopback webhook; `bodies` posted so far. It answers with `status`, and elsewhere with a redirect."""
-
-    status = 200
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.bodies = []
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/{SECRET}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Hook
-
-    def do_POST(self):
-        self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.status)
-        self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format, *args):
-        pass
+from lance_assets_tests.webhook import SECRET, Hook, webhook
 
 
 @pytest.fixture
 def hook():
-    server = Hook()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with webhook() as server:
+        yield server
 
 
 def test_the_body_says_run_job_step_error_and_where_to_look(hook, monkeypatch):

@@ -21,8 +21,7 @@ from lance_assets.store.table import batch_fragments, open_images
 from lance_assets_tests.histories import BATCH, FAILS, eventful, failing, store, with_other_picture
 from lance_assets_tests.labels import SHARP, WORDS, Labeller
 from lance_assets_tests.tables import add_batch, image_rows
-from lance_assets_tests.unit.store.test_property import WEIGHTS
-from lance_assets_tests.unit.store.walk import MOOD, Walk
+from lance_assets_tests.unit.store.walk import MOOD, WEIGHTS, Walk
 
 Counts = dict[str, dict[str, dict[str, int]]]
 

@@ -7,10 +7,9 @@ import pytest
 
 from lance_assets.store.files import DataRoot
 from lance_assets_tests.unit.store.scenes import PERMANENT, REFUSED, TRANSIENT
-from lance_assets_tests.unit.store.walk import Walk
+from lance_assets_tests.unit.store.walk import WEIGHTS, Walk
 
 STEPS, SEEDS, SEEDS_ON_S3 = 12, 30, 2
-WEIGHTS = {"label": 5, "kill": 2, "replace": 4, "append": 2, "bump": 2, "compact": 2, "add_column": 1}
 
 
 @pytest.mark.parametrize(

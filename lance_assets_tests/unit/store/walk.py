@@ -24,6 +24,8 @@ from lance_assets_tests.unit.store.scenes import OK, PERMANENT, REFUSED, TRANSIE
 
 MOOD = Identity("score_mood", "mood", "1", "c0ffee", ("image", "messages"))
 Cell = tuple[str, str]
+#: Steps of a walk and how often they come, relative to each other; a kill is a labelling that is killed.
+WEIGHTS = {"label": 5, "kill": 2, "replace": 4, "append": 2, "bump": 2, "compact": 2, "add_column": 1}
 
 
 class Killed(BaseException):
