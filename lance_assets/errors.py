@@ -29,6 +29,10 @@ class Failed(RuntimeError):
     """A process that works for us ended badly. One line; its own output says why."""
 
 
+class Busy(RuntimeError):
+    """Somebody else holds the claim on what we need. One line; the same again later may go through."""
+
+
 class Unreachable(RuntimeError):
     """The object store is gone, refuses us, or has no such bucket. One line, without credentials."""
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from lance_assets import __version__
 from lance_assets.cli import audit, bench, dev, maintain, promote, ray, repro, retry, run, serve, status, train, webui
-from lance_assets.errors import BadInput, Failed, Unreachable
+from lance_assets.errors import BadInput, Busy, Failed, Unreachable
 
 ABOUT = """\
 Labels image-caption data and fine-tunes a Qwen-VL on it: one lineage of Dagster assets, computed by Ray, stored in one
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"lance-assets: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except (Failed, Unreachable) as error:
+    except (Busy, Failed, Unreachable) as error:
         print(f"lance-assets: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -32,7 +32,9 @@ def add(parser: ArgumentParser) -> None:
         help="an image server that may have a private address; can be repeated",
     )
     parser.add_argument(
-        "--url-column", metavar="C", help="the image's URL (default: opensource_url, image_url, url or image)"
+        "--url-column",
+        metavar="C",
+        help="the image's URL (default: opensource_url, image_url, url, image, images or file_name)",
     )
     parser.add_argument(
         "--caption-column", metavar="C", help="the caption (default: global_caption, cap_seg, caption or text)"

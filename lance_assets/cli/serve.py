@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -36,6 +37,7 @@ def main(flags: Namespace) -> int:
     made = key or secrets.token_urlsafe(24)
     said = f"{folder.parent.name} at http://{LOOPBACK}:{flags.port}/v1, for {told}; Ctrl-C ends it"
     if flags.engine == "vllm":
+        check_positions(folder)
         command = endpoint.vllm_command(folder, folder.parent.name, flags.port)
         if command is None:
             raise MissingExtra("vllm", "vllm", "serving with vLLM")
@@ -57,6 +59,14 @@ def main(flags: Namespace) -> int:
     finally:
         ray.disconnect()
     return 0
+
+
+def check_positions(folder: Path) -> None:
+    """Raises BadInput for a model that vLLM would load and read wrongly: of positions of the kind longrope, which the
+    tiny model has, it ignores the axes (its model_executor/layers/rotary_embedding)."""
+    config = json.loads((folder / "config.json").read_text())
+    if config.get("text_config", config).get("rope_parameters", {}).get("rope_type") == "longrope":
+        raise BadInput(f"vLLM would read the positions of {folder} (longrope) wrongly: take --engine transformers")
 
 
 def whole_model(folder: Path) -> Path:

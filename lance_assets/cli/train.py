@@ -28,7 +28,10 @@ def main(flags: Namespace) -> int:
     if flags.recipe not in shipped() and "dataset" in read_yaml(Path(flags.recipe)):
         from lance_assets.training.own_recipe import run_own
 
-        return run_own(Path(flags.recipe).absolute(), flags.gpus)
+        if flags.json:
+            raise BadInput("--json: a recipe with a dataset of its own reports as LLaMA-Factory does")
+        run_own(Path(flags.recipe).absolute(), flags.gpus)
+        return 0
     return _on_training_set(Home.find(flags.home), flags)
 
 

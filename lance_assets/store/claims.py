@@ -10,15 +10,12 @@ from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
+from lance_assets.errors import Busy
 from lance_assets.store.files import DataRoot
 from lance_assets.store.lease import LEASE_S, Lease, LostClaim, TakenElsewhere
 from lance_assets.store.objects import reachable
 
 __all__ = ["LEASE_S", "Busy", "Held", "LostClaim", "claim"]
-
-
-class Busy(RuntimeError):
-    """Somebody else holds the claim."""
 
 
 class Held:

@@ -49,7 +49,7 @@ def find_device() -> Device:
     cores = len(os.sched_getaffinity(0))
     if not gpus:
         return Device(0, False, cores)
-    return Device(gpus, torch.cuda.is_bf16_supported(), cores, torch.cuda.get_device_name(0))
+    return Device(gpus, torch.cuda.is_bf16_supported(including_emulation=False), cores, torch.cuda.get_device_name(0))
 
 
 def fit(recipe: dict[str, Any], device: Device) -> dict[str, Any]:

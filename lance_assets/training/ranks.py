@@ -45,10 +45,23 @@ def run_ranks(command: Sequence[str], processes: int, environment: Mapping[str, 
         **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes)),
         "GROUP_RANK": "0",
     }
-    ranks = [
-        subprocess.Popen(command, env={**said, "RANK": str(n), "LOCAL_RANK": str(n)}, stdin=subprocess.PIPE)
-        for n in range(processes)
-    ]
+    ranks = [_started(command, {**said, "RANK": str(n), "LOCAL_RANK": str(n)}) for n in range(processes)]
+    try:
+        _await(ranks)
+    finally:
+        del store
+
+
+def run_one(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """The same with one process that is no rank. Raises Failed."""
+    _await([_started(command, environment)])
+
+
+def _started(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
+
+
+def _await(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
     try:
         codes = [rank.poll() for rank in ranks]
         while None in codes and not any(codes):
@@ -58,8 +71,7 @@ def run_ranks(command: Sequence[str], processes: int, environment: Mapping[str, 
         for rank in ranks:
             rank.kill()  # nothing, where it has ended
             rank.communicate()
-        del store
-    if failed := [f"rank {n} of {processes} ended with status {code}" for n, code in enumerate(codes) if code]:
+    if failed := [f"rank {n} of {len(codes)} ended with status {code}" for n, code in enumerate(codes) if code]:
         raise Failed(f"{failed[0]}; its output above says why")
 
 

@@ -145,3 +145,13 @@ def test_training_without_a_training_set_is_bad_input(tmp_path: Path) -> None:
     done = lance_assets("train", "demo", "--home", tmp_path)
     assert done.code == 2
     assert "has no training set yet" in done.err[0]
+
+
+def test_a_recipe_of_its_own_that_llamafactory_cannot_run_is_exit_code_1(tmp_path: Path) -> None:
+    recipe = tmp_path / "my.yaml"
+    recipe.write_text("dataset: shots\nstage: no such stage\n")
+    done = lance_assets("train", recipe)
+    assert (done.code, done.err[-1]) == (
+        1,
+        "lance-assets: rank 0 of 1 ended with status 1; its output above says why",
+    )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("transformers", reason="needs the extra train")
 
+from lance_assets.cli.serve import check_positions
 from lance_assets.compute import endpoint
 from lance_assets.compute.endpoint import MOST_CHARACTERS, Question, Refused, check_size, example_of, vllm_command
+from lance_assets.errors import BadInput
 
 
 def png(side: int) -> str:
@@ -70,3 +74,12 @@ def test_vllm_is_told_to_fetch_no_picture(monkeypatch: pytest.MonkeyPatch, tmp_p
     command = vllm_command(tmp_path, "tuned", 1) or []
     assert command[command.index("--allowed-media-domains") + 1].endswith(".invalid")
     assert command[command.index("--host") + 1] == "127.0.0.1"
+
+
+def test_vllm_is_not_given_a_model_whose_positions_it_would_read_wrongly(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"text_config": {"rope_parameters": {"rope_type": "default"}}}))
+    check_positions(tmp_path)
+    config.write_text(json.dumps({"text_config": {"rope_parameters": {"rope_type": "longrope"}}}))
+    with pytest.raises(BadInput, match=r"longrope.*--engine transformers"):
+        check_positions(tmp_path)
