@@ -171,18 +171,19 @@ def test_two_ranks_share_the_rows_and_are_reached_from_this_machine_alone(
     assert watch.seen and watch.elsewhere() == []
 
 
-def test_ranks_of_a_recipe_with_its_own_data_set_are_reached_from_this_machine_alone_too(
-    runs: dict[str, dict[str, Any]], place: Place
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_recipe_with_its_own_data_set_is_trained_by_processes_that_this_machine_alone_reaches(
+    runs: dict[str, dict[str, Any]], place: Place, processes: int
 ) -> None:
-    halves = {**EPOCH, "per_device_train_batch_size": BATCH // 2, "ddp_timeout": 60}
-    path = place.folder / "own.yaml"
-    path.write_text(yaml.safe_dump(arguments(place.folder, place.manifest, "own", **halves)))
-    record = place.folder / "own.jsonl"
+    said = {**EPOCH, "per_device_train_batch_size": BATCH // processes, "ddp_timeout": 60}
+    path = place.folder / f"own-{processes}.yaml"
+    path.write_text(yaml.safe_dump(arguments(place.folder, place.manifest, path.stem, **said)))
+    record = path.with_suffix(".jsonl")
     command = [str(Path(sys.executable).with_name("lance-assets")), "train", str(path)]
+    forced = {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": str(processes)} if processes > 1 else {}
     with Watch(os.getpid()) as watch:
-        training_runs.run(
-            command, place.folder, **{VARIABLE: str(record), "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2"}
-        )
+        training_runs.run(command, place.folder, **{VARIABLE: str(record)}, **forced)
     assert read_stats(record)["seen"] == {"train": every_row_once(place.manifest)}
-    assert any(ranks.__name__ in command for command in watch.commands), "the ranks were never seen"
-    assert watch.seen and watch.elsewhere() == []
+    assert any(ranks.__name__ in command for command in watch.commands), "the processes were never seen"
+    assert watch.elsewhere() == []
+    assert watch.seen or processes == 1
