@@ -3,8 +3,8 @@
 Made for game frames of 9 x 9 cells: at 144 x 144 pixels a cell has 16 (the size at which the game's sprites are drawn),
 so 2 x 2 patches of 8, merged into one token, are exactly one cell, and an image costs 81 tokens. The vision tower looks
 at 3 x 3 cells at a time and no further; what lies where is left to the text model, which can tell places apart (CELLS).
-With windows of 4 x 4 cells and a third vision layer with the whole frame in view in place of the fourth text layer, what
-the player faces was right on 72 % of unseen frames instead of 85 (one run of 700 steps each).
+With windows of 4 x 4 cells and, in place of the fourth text layer, a third vision layer with the whole frame in view,
+what the player faces was right on 72 % of unseen frames instead of 85 (one run of 700 steps each).
 """
 
 from __future__ import annotations
