@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -54,13 +55,26 @@ class _Rows:
 
     def chunk(self) -> Chunk:
         return Chunk(
-            pa.RecordBatch.from_pylist(self.stored, schema=IMAGES),
+            _record_batch(self.stored),
             pa.Table.from_pylist(self.rejects, schema=REJECTS),
             pa.Table.from_pylist(self.rights, schema=RIGHTS),
             self.loaded,
             self.kept,
             self.bytes,
         )
+
+
+def _record_batch(rows: Sequence[Row]) -> pa.RecordBatch:
+    """Rows in the schema IMAGES. Their images are joined at once: Arrow's own builder grows and copies as it goes, and
+    takes three times as long."""
+    images = [row["image"] for row in rows]
+    ends = pa.array(accumulate(map(len, images), initial=0), pa.int64())
+    others = IMAGES.remove(IMAGES.get_field_index("image"))
+    joined = pa.Array.from_buffers(
+        pa.large_binary(), len(images), [None, ends.buffers()[1], pa.py_buffer(b"".join(images))]
+    )
+    batch = pa.RecordBatch.from_pylist(rows, schema=others)
+    return batch.append_column(IMAGES.field("image"), joined).select(IMAGES.names)
 
 
 def store_rows(

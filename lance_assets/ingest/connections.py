@@ -28,6 +28,7 @@ HEADERS = {
     "Accept-Encoding": "identity",
 }
 CRLF = "\r\n"
+_ALWAYS = "".join(f"{name}: {value}{CRLF}" for name, value in HEADERS.items())
 _BREAKS = re.compile(r"[\x00-\x20\x7f]")
 #: Origins whose idle connections are kept.
 ORIGINS = 128
@@ -59,11 +60,15 @@ def open_socket(guard: AddressGuard, host: str, port: int, timeout_s: float) -> 
 def request(target: str, host: str, headers: Mapping[str, str]) -> bytes:
     """A GET as it goes over the wire; `headers` come on top of HEADERS. Raises InvalidURL for what would end a line
     early, UnicodeError."""
-    fields = {**HEADERS, **headers} if headers else HEADERS
-    lines = [f"{name}: {value}" for name, value in fields.items()]
-    if _BREAKS.search(target) or _BREAKS.search(host) or any("\r" in line or "\n" in line for line in lines):
+    lines = _ALWAYS
+    if headers:
+        fields = [f"{name}: {value}" for name, value in {**HEADERS, **headers}.items()]
+        if any("\r" in field or "\n" in field for field in fields):
+            raise InvalidURL("a line break in a header of the request")
+        lines = "".join(f"{field}{CRLF}" for field in fields)
+    if _BREAKS.search(target) or _BREAKS.search(host):
         raise InvalidURL("a space or a line break in the request")
-    return f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{CRLF.join(lines)}\r\n\r\n".encode("ascii")
+    return f"GET {target} HTTP/1.1{CRLF}Host: {host}{CRLF}{lines}{CRLF}".encode("ascii")
 
 
 def readable(sock: socket.socket, timeout_s: float) -> bool:
@@ -103,7 +108,7 @@ class Connections:
             self.watchdog.watch(connection)
             connection.sendall(request(self._target(place), host_header(place), headers))
             response = Response(connection)
-            if readable(connection, PATIENCE_S if self._prompt else 0.0):
+            if self._prompt and readable(connection, PATIENCE_S):
                 response.begin()
             else:
                 begun = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 
 from lance_assets.ingest.backlog import Backlog
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 #: How often a robots.txt that another process asks for is looked for, and how long threads get to end.
 LOOK_AGAIN_S, END_S = 0.05, 10.0
 #: Seconds between two looks of the reader for what came: to wake it for each image costs two changes of thread.
-READ_S = 0.02
+READ_S = 0.1
 #: Failures that pass, but not while we wait.
 LATER = ("robots_unavailable", "host_too_slow")
 
@@ -30,10 +30,16 @@ class Download:
     """Carries the tasks of one `fetch_all` to their outcomes. A failure of any kind stays with its own row."""
 
     def __init__(
-        self, hops: Hops, tasks: Sequence[Task], window: int, backlog: Backlog, landed: Callable[[int, Outcome], None]
+        self,
+        hops: Hops,
+        tasks: Iterator[Task],
+        count: int,
+        window: int,
+        backlog: Backlog,
+        landed: Callable[[int, Outcome], None],
     ) -> None:
-        """`window`: tasks that are under way beyond what the reader took."""
-        self._hops, self._tasks, self._window, self._landed = hops, tasks, window, landed
+        """`count` tasks, numbered from 0; at most `window` of them are under way beyond what the reader took."""
+        self._hops, self._tasks, self._count, self._window, self._landed = hops, tasks, count, window, landed
         self._limits = hops.limits
         self._schedule = Schedule(hops.gate, self._limits.per_host, backlog)
         self._outcomes: dict[int, Outcome] = {}
@@ -47,15 +53,14 @@ class Download:
 
     def outcomes(self, threads: int) -> Generator[Outcome, None, None]:
         """In input order. Threads start with the first one and end with the last, or when the reader leaves."""
-        waiting: Iterator[Task] = iter(self._tasks)
-        self._given = min(self._window, len(self._tasks))
-        self._schedule.put(*islice(waiting, self._window))
+        self._given = min(self._window, self._count)
+        self._schedule.put(*islice(self._tasks, self._window))
         try:
             self._start(threads)
-            for number in range(len(self._tasks)):
+            for number in range(self._count):
                 outcome = self._await(number)
                 self._schedule.taken(len(outcome.data) if isinstance(outcome, Fetched) else 0)
-                if (following := next(waiting, None)) is not None:
+                if (following := next(self._tasks, None)) is not None:
                     self._given += 1
                     self._schedule.put(following)
                 yield outcome
@@ -186,12 +191,15 @@ class Download:
     def _verdict(self, task: Task, place: Place) -> Verdict | None:
         """What the origin's robots.txt says; None = the task is parked until that is known."""
         origin = place.origin
-        if (verdict := self._hops.robots.known(origin)) is not None:
+        # where tasks are parked nothing is known, and each look for it on the disk would be in vain
+        if origin not in self._parked and (verdict := self._hops.robots.known(origin)) is not None:
             return verdict
         with self._parking:
-            if (verdict := self._hops.robots.known(origin)) is not None:
-                return verdict
-            parked = self._parked.setdefault(origin, [])
+            if origin not in self._parked:
+                if (verdict := self._hops.robots.known(origin)) is not None:
+                    return verdict
+                self._parked[origin] = []
+            parked = self._parked[origin]
             parked.append(task)
             first = len(parked) == 1
         if first:

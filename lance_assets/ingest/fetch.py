@@ -83,10 +83,9 @@ class Fetcher:
         `landed(index, outcome)` is called in a worker thread as soon as an outcome is final; what it raises is raised
         here. When the reader leaves early the requests under way are cut off.
         """
-        tasks = [_task(number, request) for number, request in enumerate(requests)]
-        download = Download(
-            self._hops, tasks, AHEAD_PER_THREAD * threads, Backlog(AHEAD_BYTES), landed or (lambda index, outcome: None)
-        )
+        tasks = (_task(number, request) for number, request in enumerate(requests))
+        window, backlog = AHEAD_PER_THREAD * threads, Backlog(AHEAD_BYTES)
+        download = Download(self._hops, tasks, len(requests), window, backlog, landed or (lambda index, outcome: None))
         with self._lock:
             if self._closed:
                 raise RuntimeError("this fetcher is closed")

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -23,11 +24,13 @@ from lance_assets.ingest.outcome import Fetched, FetchError, Outcome
 #: What a killed run left is of no use to anybody after this time, in seconds.
 KEEP_S = 7 * 86_400
 SUFFIX = ".landed"
-#: A record: magic, bytes of the URL, of the facts, of the image (none of a failure); then these three.
-_HEAD, MAGIC = struct.Struct("<4sIIQ"), b"LA1\n"
-_IMAGE = tuple(field.name for field in fields(Fetched) if field.name != "data")
-_FACTS = json.JSONEncoder(default=datetime.isoformat, check_circular=False)
-_FAILURE = ("reason", "detail", "attempts", "status", "fetched_at")
+#: A record: magic, bytes of the URL, of the facts, of the image (none of a failure); then these three. Facts are a JSON
+#: list: the time (seconds since the epoch), then these fields of the outcome, in order.
+_HEAD, MAGIC = struct.Struct("<4sIIQ"), b"LA2\n"
+_IMAGE = tuple(field.name for field in fields(Fetched) if field.name not in ("data", "fetched_at"))
+_FAILURE = ("reason", "detail", "attempts", "status")
+_image, _failure = attrgetter(*_IMAGE), attrgetter(*_FAILURE)
+_FACTS = json.JSONEncoder(check_circular=False)
 
 
 class Landing:
@@ -58,18 +61,17 @@ class Landing:
     def put(self, url: str, outcome: Outcome) -> None:
         """Keeps an outcome that is worth keeping."""
         if isinstance(outcome, Fetched):
-            data, names = outcome.data, _IMAGE
+            data, facts = outcome.data, _image(outcome)
         elif isinstance(outcome, FetchError) and not outcome.transient and outcome.attempts:
-            data, names = b"", _FAILURE
+            data, facts = b"", _failure(outcome)
         else:
             return
-        facts = _FACTS.encode({name: getattr(outcome, name) for name in names}).encode()
-        key = url.encode()
-        head = _HEAD.pack(MAGIC, len(key), len(facts), len(data))
+        key, said = url.encode(), _FACTS.encode([outcome.fetched_at.timestamp(), *facts]).encode()
+        head = _HEAD.pack(MAGIC, len(key), len(said), len(data))
         with self._lock:
             at = self._end
-            self._end += os.pwritev(self._mine, [head, key, facts, data], at)
-            self._places[url] = _Place(self._mine, at + _HEAD.size + len(key), url, len(facts), len(data))
+            self._end += os.pwritev(self._mine, [head, key, said, data], at)
+            self._places[url] = _Place(self._mine, at + _HEAD.size + len(key), url, len(said), len(data))
 
     def get(self, url: str) -> Fetched | FetchError | None:
         """What landed for a URL."""
@@ -99,8 +101,9 @@ class _Place(NamedTuple):
     data: int
 
     def said(self) -> dict[str, Any]:
-        said = json.loads(os.pread(self.file, self.facts, self.at))
-        return {**said, "fetched_at": datetime.fromisoformat(said["fetched_at"])}
+        when, *said = json.loads(os.pread(self.file, self.facts, self.at))
+        names = _IMAGE if self.data else _FAILURE
+        return {"fetched_at": datetime.fromtimestamp(when, UTC), **dict(zip(names, said, strict=True))}
 
     def read(self) -> Fetched | FetchError:
         if not self.data:
@@ -124,7 +127,8 @@ def _records(file: int) -> Iterator[_Place]:
 def _whole(file: int) -> int:
     """Where the next record goes: behind the whole ones; what a kill left of another is cut off."""
     end = max((place.at + place.facts + place.data for place in _records(file)), default=0)
-    os.ftruncate(file, end)
+    if end < os.fstat(file).st_size:
+        os.ftruncate(file, end)  # never without need: ext4 would write the file to the disk when it is closed
     return end
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 NUMBERS = 1024
 
 
+@lru_cache(4096)
 def fingerprint(name: str) -> int:
     """50 bits that stand for a name. Two names with equal bits share their locks, which does no harm."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 14
@@ -70,13 +71,8 @@ class NamedLocks:
             self.give(name, number)
 
 
-@lru_cache(4096)
-def _start(name: str) -> int:
-    return fingerprint(name) * NUMBERS
-
-
 def _offset(name: str, number: int) -> int:
-    return _start(name) + number
+    return fingerprint(name) * NUMBERS + number
 
 
 @cache

@@ -21,6 +21,8 @@ LONGEST_WAIT_S = 60.0
 AT_ONCE = 1
 #: A worker that took nothing for so long and did not say that it waits counts as stuck: another one goes on.
 STUCK_S = 0.05
+#: A host that takes longer than this is slow: to send the next request right away is worth more than the quiet.
+SLOW_S = 0.005
 
 
 class _Host:
@@ -43,7 +45,8 @@ class Schedule:
 
     As many workers are awake as there is something to wait for: a sleeping one is woken when all others wait for a
     host (`aside`) or sleep. So a host that answers at once is served by one thread, which does not fight others for
-    the interpreter, and one that takes its time by all. One of the sleepers watches the clock.
+    the interpreter, and one that takes its time by all: whoever has an answer of it asks it again before another one's
+    answer is looked at. One of the sleepers watches the clock.
     """
 
     def __init__(self, gate: HostGate, per_host: int, backlog: Backlog) -> None:
@@ -57,7 +60,7 @@ class Schedule:
         self._held: list[_Host] = []
         self._sleeping: list[threading.Lock] = []
         self._busy = 0
-        self._taken_at = 0.0
+        self._taken_at = self._slow_until = 0.0
         self._watched_until = math.inf
         self._closed = False
 
@@ -99,7 +102,7 @@ class Schedule:
             self._busy -= 1
             while not self._closed:
                 now = time.monotonic()
-                mine = self._busy < AT_ONCE or now >= self._taken_at + STUCK_S
+                mine = self._busy < AT_ONCE or now >= self._taken_at + STUCK_S or now < self._slow_until
                 if mine and (task := self._pick(now)) is not None:
                     self._busy += 1
                     self._taken_at = now
@@ -115,11 +118,15 @@ class Schedule:
         with self._lock:
             self._busy -= 1
             self._stir()
+        begun = time.monotonic()
         try:
             yield
         finally:
+            now = time.monotonic()
             with self._lock:
                 self._busy += 1
+                if now - begun > SLOW_S:
+                    self._slow_until = now + (now - begun)
 
     def done(self, task: Task) -> None:
         """The task's request is over: its slot is free."""

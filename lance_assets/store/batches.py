@@ -13,6 +13,7 @@ from datetime import datetime
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 from lance.file import LanceFileReader, LanceFileWriter
 from lance.fragment import DataFile, FragmentMetadata
 
@@ -21,7 +22,7 @@ from lance_assets.store import ledger
 from lance_assets.store.carry import carried, rows_of
 from lance_assets.store.claims import Held
 from lance_assets.store.columns import Superseded
-from lance_assets.store.files import DataRoot
+from lance_assets.store.files import DataRoot, in_large_pieces
 from lance_assets.store.fragments import FragmentGone, fragment_at, image_file
 from lance_assets.store.ledger import IMAGE, Intent
 from lance_assets.store.objects import reachable, typed
@@ -51,9 +52,8 @@ def write_fragment(root: DataRoot, rows: Iterable[pa.RecordBatch]) -> list[str]:
         for batch in rows:
             _check_images(batch)
             if batch.num_rows:
-                writer = writer or LanceFileWriter(
-                    f"{dataset.uri}/data/{name}", IMAGES, version=dataset.data_storage_version
-                )
+                path = in_large_pieces(f"{dataset.uri}/data/{name}")
+                writer = writer or LanceFileWriter(path, IMAGES, version=dataset.data_storage_version)
                 writer.write_batch(batch)
                 count += batch.num_rows
     finally:
@@ -64,9 +64,9 @@ def write_fragment(root: DataRoot, rows: Iterable[pa.RecordBatch]) -> list[str]:
 
 def _check_images(rows: pa.RecordBatch) -> None:
     """Raises BadInput: nothing downstream expects a row without a picture."""
-    for id, image in zip(rows["id"], rows["image"], strict=True):
-        if not image.is_valid or not image.as_buffer().size:
-            raise BadInput(f"row {id} of batch {rows['batch'][0]} has no image: it belongs to the rejects")
+    sizes = pc.fill_null(pc.call_function("binary_length", [rows["image"]]), 0)
+    if (first := pc.index(sizes, 0).as_py()) >= 0:
+        raise BadInput(f"row {rows['id'][first]} of batch {rows['batch'][0]} has no image: it belongs to the rejects")
 
 
 def _fragment(dataset: lance.LanceDataset, name: str, rows: int) -> str:

@@ -1,7 +1,8 @@
 """Cleanup: old versions go, and files that nobody will ever refer to; what a tag or a running writer holds stays.
 
 A file that no version refers to may belong to a writer at work. Only those go that the ledger names as intents of a
-batch that nobody writes, older than the retention time; what a writer left unannounced, Lance takes after seven days.
+batch that nobody writes, older than the retention time; what a writer left unannounced, Lance takes after seven days,
+and the piece of a file that it left (store.files.in_large_pieces), which Lance does not know, goes after as long.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import lance
 from lance_assets.store import ledger
 from lance_assets.store.claims import LEASE_S, Busy, claim
 from lance_assets.store.failures import forget_failures
-from lance_assets.store.files import DataRoot, delete, listing, table_exists
+from lance_assets.store.files import DataRoot, delete, is_piece, listing, table_exists
 from lance_assets.store.fragments import DATA, Used
 from lance_assets.store.objects import typed
 from lance_assets.store.table import open_images
@@ -58,10 +59,22 @@ def cleanup(root: DataRoot, older_than: timedelta = RETENTION, patience: float |
         ledger.merge(root)
     before = datetime.now(UTC) - older_than
     expired, freed, writing = _expired(root, before)
+    pieces = _pieces(root)
+    expired, freed = sorted([*expired, *pieces]), freed + sum(pieces.values())
     writing += forget_failures(root, before)
     tags = steady(open_images(root).tags.list)
     kept = {name: said["metadata"].get("reason", "") for name, said in tags.items() if not name.startswith(HOLD)}
     return Cleaned(removed, size + freed, expired, kept, sorted({*busy, *writing}))
+
+
+def _pieces(root: DataRoot) -> dict[str, int]:
+    """Deletes the pieces of image files to which nobody added for seven days: their writers were killed. Returns names
+    and bytes."""
+    before = datetime.now(UTC) - RETENTION
+    pieces = {name: size for name, size, changed in listing(root, DATA) if is_piece(name) and changed < before}
+    for name in pieces:
+        delete(root, f"{DATA}/{name}")
+    return pieces
 
 
 def _expired(root: DataRoot, before: datetime) -> tuple[list[str], int, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -110,6 +111,18 @@ def delete(root: DataRoot, name: str) -> None:
         else:
             with reachable(root.uri):
                 obstore.delete(bucket(root.uri), name)
+
+
+def in_large_pieces(path: str) -> str:
+    """The same file, for a Lance writer of images. By its plain path Lance writes each image and each padding by itself
+    and waits for another thread to do it; by this scheme it writes 5 MB at a time, as it does to an object store. Until
+    the file is whole it has the name of a piece."""
+    return path if "://" in path else f"file-object-store:{Path(path).absolute().as_uri().removeprefix('file:')}"
+
+
+def is_piece(name: str) -> bool:
+    """Whether this is the name of a file that is being written in large pieces, or was when its writer died."""
+    return re.fullmatch(r".+\.lance#\d+", name) is not None
 
 
 def table_exists(uri: str) -> bool:

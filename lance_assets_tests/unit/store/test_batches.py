@@ -216,3 +216,18 @@ def test_a_row_without_an_image_is_refused_by_name(root):
         rows[1]["image"] = nothing
         with pytest.raises(BadInput, match="row a/1 of batch a has no image"):
             write_fragment(root, iter([pa.RecordBatch.from_pylist(rows, schema=IMAGES)]))
+
+
+@pytest.mark.parametrize("name", ["a b", "50%20", "what?", "no#1", "ünï"])
+def test_a_folder_with_any_name_takes_images(tmp_path, name):
+    root = DataRoot(tmp_path / name / "data")
+    add_batch(root, "a", 3)
+    assert open_images(root).count_rows() == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+    assert verify(root, deep=True).clean
+
+
+def test_a_folder_named_from_where_one_stands_takes_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    add_batch(DataRoot("here/data"), "a", 3)
+    assert verify(DataRoot(tmp_path / "here" / "data"), deep=True).clean

@@ -1,5 +1,10 @@
 """Cleanup takes old versions and expired intents; never what a tag, a running writer or a training set holds."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from datetime import timedelta
 
 import lance
@@ -8,8 +13,8 @@ import pytest
 from lance_assets.store import ledger
 from lance_assets.store.batches import write_fragment
 from lance_assets.store.claims import claim
-from lance_assets.store.cleanup import cleanup
-from lance_assets.store.files import listing
+from lance_assets.store.cleanup import RETENTION, cleanup
+from lance_assets.store.files import DataRoot, is_piece, listing
 from lance_assets.store.fragments import DATA
 from lance_assets.store.labelling import label_batch
 from lance_assets.store.ledger import Intent
@@ -22,6 +27,21 @@ from lance_assets_tests.labels import SHARP, Labeller
 from lance_assets_tests.tables import add_batch, image_rows
 
 ALL = timedelta(0)
+#: Dies while it writes images of a megabyte each.
+KILLED = """
+import os, signal, sys
+import pyarrow as pa
+from lance_assets.store.batches import write_fragment
+from lance_assets.store.files import DataRoot
+from lance_assets.store.schema import IMAGES
+from lance_assets_tests.tables import image_rows
+def rows():
+    large = pa.array([bytes(1_000_000)] * 8, pa.large_binary())
+    for first in range(0, 40, 8):
+        yield image_rows("b", 8, first).set_column(3, IMAGES.field("image"), large)
+    os.kill(os.getpid(), signal.SIGKILL)
+write_fragment(DataRoot(sys.argv[1]), rows())
+"""
 
 
 @pytest.fixture
@@ -120,6 +140,20 @@ def test_a_staged_file_that_was_never_announced_is_left_alone(labelled):
     name = lance.fragment.FragmentMetadata.from_json(fragment).files[0].path
     cleanup(labelled, ALL)
     assert [(one.file, one.announced) for one in verify(labelled).orphans] == [(name, False)]
+
+
+def test_the_piece_of_an_image_file_whose_writer_was_killed_goes_after_a_week(tmp_path):
+    root = DataRoot(tmp_path / "data")
+    add_batch(root, "a", 3)
+    assert subprocess.run([sys.executable, "-c", KILLED, root.uri], check=False).returncode == -signal.SIGKILL
+    [piece] = [name for name, _, _ in listing(root, DATA) if is_piece(name)]
+    assert piece not in cleanup(root, ALL).expired
+    old = time.time() - (RETENTION + timedelta(hours=1)).total_seconds()
+    os.utime(root.folder / DATA / piece, (old, old))
+    done = cleanup(root, ALL)
+    assert piece in done.expired and done.bytes > 0
+    assert not [name for name, _, _ in listing(root, DATA) if is_piece(name)]
+    assert open_images(root).count_rows() == 3 and verify(root, deep=True).clean
 
 
 def test_labelling_again_after_cleanup_scores_nothing(labelled):
