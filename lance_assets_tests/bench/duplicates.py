@@ -29,6 +29,7 @@ from lance_assets.store import ledger
 from lance_assets.store.claims import claim
 from lance_assets.store.duplicates import CLAIM, Picture
 from lance_assets.store.duplicates_stored import stored
+from lance_assets.store.failures import failures_table
 from lance_assets.store.files import DataRoot
 from lance_assets.store.fragments import fragment_at
 from lance_assets.store.labelling import Job
@@ -165,7 +166,8 @@ class Table:
                 flipped = int.from_bytes(hashlib.sha256(other.encode()).digest()) ^ 0b111
                 hashes[at] = flipped.to_bytes(32)
             pictures = list(map(Picture, ids, [one.hexdigest() for one in digests], rows["_rowid"].to_pylist(), hashes))
-            yield job, Hashed(pictures, np.zeros(len(ids), np.uint8), None, "planted", ledger.now())
+            states = np.zeros(len(ids), np.uint8)
+            yield job, Hashed(pictures, states, failures_table(rows["id"], states, {}), "planted", ledger.now())
 
 
 def _hashing(sizes: Sizes) -> list[dict[str, Value]]:

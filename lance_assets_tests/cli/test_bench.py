@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lance_assets.cli.bench import schema
-from lance_assets_tests.bench import audit, automation, fused, ingest, label, screen, train
+from lance_assets_tests.bench import audit, automation, duplicates, fused, ingest, label, screen, train
 from lance_assets_tests.bench.ingest_clients import one_turn
 from lance_assets_tests.bench.ingest_ours import Ours
 from lance_assets_tests.bench.ingest_server import web
@@ -97,6 +97,19 @@ def test_ingest_on_ray_is_measured_without_the_start_of_the_cluster():
     assert (turn.images, turn.lost, turn.again) == (38, 0, 0)
     assert turn.idle_cpu_s is not None
     assert turn.start.wall_s > turn.whole.wall_s > 0 and turn.start.cpu_s > turn.whole.cpu_s > 0
+
+
+def test_duplicates_of_new_rows_are_looked_for_in_a_small_and_in_a_large_table():
+    report = duplicates.run(True, lambda text: None)
+    jsonschema.validate(report.as_json(), schema())
+    assert {row["case"] for row in report.rows if row["what"] == "look up and publish"} == {
+        "500 new rows in 1,000",
+        "500 new rows in 5,000",
+    }
+    assert [goal.name.rpartition("_most_")[0] for goal in report.goals] == [
+        "duplicates_seconds",
+        "duplicates_cpu_seconds",
+    ]
 
 
 def test_sensors_ask_for_what_is_stale_in_a_generated_platform():
