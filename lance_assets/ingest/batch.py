@@ -68,10 +68,10 @@ def _record_batch(rows: Sequence[Row]) -> pa.RecordBatch:
     """Rows in the schema IMAGES. Their images are joined at once: Arrow's own builder grows and copies as it goes, and
     takes three times as long."""
     images = [row["image"] for row in rows]
-    ends = pa.array(accumulate(map(len, images), initial=0), pa.int64())
+    offsets = pa.array(accumulate(map(len, images), initial=0), pa.int64())
     others = IMAGES.remove(IMAGES.get_field_index("image"))
     joined = pa.Array.from_buffers(
-        pa.large_binary(), len(images), [None, ends.buffers()[1], pa.py_buffer(b"".join(images))]
+        pa.large_binary(), len(images), [None, offsets.buffers()[1], pa.py_buffer(b"".join(images))]
     )
     batch = pa.RecordBatch.from_pylist(rows, schema=others)
     return batch.append_column(IMAGES.field("image"), joined).select(IMAGES.names)

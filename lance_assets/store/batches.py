@@ -47,12 +47,12 @@ def write_fragment(root: DataRoot, rows: Iterable[pa.RecordBatch]) -> list[str]:
     an image."""
     dataset = open_images(root)
     name, count = f"{uuid.uuid4().hex}.lance", 0
+    path = in_large_pieces(f"{dataset.uri}/data/{name}")
     writer: LanceFileWriter | None = None
     try:
         for batch in rows:
             _check_images(batch)
             if batch.num_rows:
-                path = in_large_pieces(f"{dataset.uri}/data/{name}")
                 writer = writer or LanceFileWriter(path, IMAGES, version=dataset.data_storage_version)
                 writer.write_batch(batch)
                 count += batch.num_rows

@@ -7,6 +7,7 @@ and the piece of a file that it left (store.files.in_large_pieces), which Lance 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -37,8 +38,8 @@ class Cleaned:
 
 @typed
 def cleanup(root: DataRoot, older_than: timedelta = RETENTION, patience: float | None = None) -> Cleaned:
-    """Removes versions older than that which no tag protects, the files that only they needed, expired intents, and why
-    rows failed that are gone or have a value since.
+    """Removes versions older than that which no tag protects, the files that only they needed, expired intents, pieces
+    of image files that killed writers left, and why rows failed that are gone or have a value since.
 
     Safe while others work: a version that a writer works from is tagged, and its batch is left alone. The ledger is
     merged, never shortened. `patience` is how many seconds a holder may be silent before it counts as dead (None = at
@@ -58,8 +59,9 @@ def cleanup(root: DataRoot, older_than: timedelta = RETENTION, patience: float |
     if table_exists(root.ledger):
         ledger.merge(root)
     before = datetime.now(UTC) - older_than
-    expired, freed, writing = _expired(root, before)
-    pieces = _pieces(root)
+    there = list(listing(root, DATA))
+    expired, freed, writing = _expired(root, before, {name: size for name, size, _ in there})
+    pieces = _pieces(root, there)
     expired, freed = sorted([*expired, *pieces]), freed + sum(pieces.values())
     writing += forget_failures(root, before)
     tags = steady(open_images(root).tags.list)
@@ -67,20 +69,19 @@ def cleanup(root: DataRoot, older_than: timedelta = RETENTION, patience: float |
     return Cleaned(removed, size + freed, expired, kept, sorted({*busy, *writing}))
 
 
-def _pieces(root: DataRoot) -> dict[str, int]:
+def _pieces(root: DataRoot, there: Sequence[tuple[str, int, datetime]]) -> dict[str, int]:
     """Deletes the pieces of image files to which nobody added for seven days: their writers were killed. Returns names
-    and bytes."""
+    and bytes. `there` is the listing of the data files."""
     before = datetime.now(UTC) - RETENTION
-    pieces = {name: size for name, size, changed in listing(root, DATA) if is_piece(name) and changed < before}
+    pieces = {name: size for name, size, changed in there if is_piece(name) and changed < before}
     for name in pieces:
         delete(root, f"{DATA}/{name}")
     return pieces
 
 
-def _expired(root: DataRoot, before: datetime) -> tuple[list[str], int, list[str]]:
+def _expired(root: DataRoot, before: datetime, sizes: Mapping[str, int]) -> tuple[list[str], int, list[str]]:
     """Deletes the files of intents planned before that time which no version refers to. Returns their names, bytes, and
-    the batches that were left alone since somebody writes them."""
-    sizes = {name: size for name, size, _ in listing(root, DATA)}
+    the batches that were left alone since somebody writes them. `sizes` are bytes of the data files."""
     named: dict[str, set[str]] = {}
     for row in ledger.read(root, columns=["batch", "planned_file", "planned"]).to_pylist():
         if row["planned"] < before and row["planned_file"] in sizes:

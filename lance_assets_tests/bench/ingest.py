@@ -33,7 +33,7 @@ class Load:
     latency_ms: int
 
 
-#: As many as are in a shard of img2dataset's, so that a start, which differs by half a second, does not decide.
+#: So many that a start, which differs by half a second of CPU, does not decide; a shard of img2dataset's has 10,000.
 FULL = (Load("no latency", 10_000, 0), Load("100 ms latency", 5000, 100)), 3
 QUICK = (Load("no latency", 300, 0), Load("100 ms latency", 100, 100)), 1
 

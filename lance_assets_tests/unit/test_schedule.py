@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +14,20 @@ from lance_assets.ingest.schedule import Schedule
 from lance_assets.ingest.task import Task
 
 
-def two_at_work(wait_s: float) -> Schedule:
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    now = 100.0
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def two_at_work(clock: Clock, wait_s: float) -> Schedule:
     """Two workers have answers of one host, the first after so long, and a third task of it is due. Workers are told
     apart by nothing but what they call."""
     tasks = Schedule(HostGate(), 8, Backlog(1_000_000))
@@ -25,25 +38,17 @@ def two_at_work(wait_s: float) -> Schedule:
     with tasks.aside():
         tasks.begin()
         assert tasks.take() is not None
-        time.sleep(wait_s)
+        clock.now += wait_s
     return tasks
 
 
-@pytest.fixture
-def nobody_is_stuck(monkeypatch):
-    """A worker that is at work for long is not replaced, however slow the machine is."""
-    monkeypatch.setattr(schedule, "STUCK_S", 3600.0)
-
-
-def test_who_has_the_answer_of_a_slow_host_asks_it_again_while_another_is_at_work(nobody_is_stuck, monkeypatch):
-    monkeypatch.setattr(schedule, "SLOW_S", 0.0)
-    following = two_at_work(1.0).take()
+def test_who_has_the_answer_of_a_slow_host_asks_it_again_while_another_is_at_work(clock):
+    following = two_at_work(clock, 2 * schedule.SLOW_S).take()
     assert following is not None and following.number == 2
 
 
-def test_who_has_the_answer_of_a_quick_host_leaves_the_processor_to_the_one_at_work(nobody_is_stuck, monkeypatch):
-    monkeypatch.setattr(schedule, "SLOW_S", 3600.0)
-    tasks = two_at_work(0.0)
+def test_who_has_the_answer_of_a_quick_host_leaves_the_processor_to_the_one_at_work(clock):
+    tasks = two_at_work(clock, schedule.SLOW_S / 2)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(tasks.take)
         with pytest.raises(TimeoutError):
